@@ -12,6 +12,11 @@
 
 pub mod bounds;
 mod buffer;
+#[cfg(feature = "build")]
+pub mod build;
+#[cfg(not(feature = "build"))]
+#[allow(dead_code, unreachable_pub, reason = "only `sample` uses it")]
+mod build;
 pub mod canonical;
 mod config;
 mod described;

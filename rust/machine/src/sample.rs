@@ -1,21 +1,28 @@
-//! Small images assembled by hand: for examples, tests and benches that should not need the compiler.
+//! Small images for examples, tests and benches that do not need the compiler.
 
 use std::sync::Arc;
 
-use crate::ids::{LabelId, OperationId, Pc, Reg, RoleId, SortId, StateId};
-use crate::image::*;
+use crate::build::{
+    A as CLIENT, B as SERVER, END, HALT, branch, choose, from, go, image, interface, invoke, jump,
+    names, offer, operation, receive, role, send, set, to,
+};
+use crate::ids::{LabelId, RoleId, SortId};
+use crate::image::{Class, CodeImage, Instruction, Operation, Sort};
+use crate::value::Value;
 use crate::verify::VerifiedImage;
 
 const UNIT: SortId = SortId(0);
 const NAT: SortId = SortId(1);
 const BYTES: SortId = SortId(2);
-const ARMS: SortId = SortId(3);
+const DECISION: SortId = SortId(3);
 const PING: LabelId = LabelId(0);
 const PONG: LabelId = LabelId(1);
 const STOP: LabelId = LabelId(2);
 
-/// A client pings with a number, or stops; a server pongs with the number. The client's host decides and produces, the
-/// hosts of both are told what arrives. `version` makes images that differ.
+/// The client sends pings until it stops, and the server answers each with a pong that carries the
+/// ping's number. The client's host decides between ping and stop and produces the numbers. Every
+/// message is delivered to its receiver's host. `version` is the image's version, so that images
+/// with different digests can be made.
 pub fn ping_pong(version: u32) -> Arc<VerifiedImage> {
     verified(ping_pong_image(version, NAT))
 }
@@ -25,82 +32,75 @@ pub fn ping_pong_bytes() -> Arc<VerifiedImage> {
     verified(ping_pong_image(1, BYTES))
 }
 
-/// Two roles that exchange units for ever and ask nobody: nothing but messages.
+/// Two roles that exchange units for ever, without host calls.
 pub fn bare_ping_pong() -> Arc<VerifiedImage> {
-    let (chan, dst) = (Reg(0), Reg(1));
-    let send = |label| Instruction::Send {
-        chan,
-        label,
-        val: dst,
-    };
-    let receive = |label| Instruction::Receive { chan, label, dst };
-    let again = Instruction::Jump { target: Pc(0) };
-    let mut image = ping_pong_image(1, UNIT);
-    image.operations.clear();
-    image.interfaces.clear();
-    image.sorts.truncate(1);
-    image.labels.truncate(2);
-    let go = |label, next| {
-        vec![Transition {
-            label,
-            sort: UNIT,
-            next: StateId(next),
-        }]
-    };
-    let (client, server) = (RoleId(0), RoleId(1));
-    image.roles[0].automaton.states = vec![
-        State::Send {
-            to: server,
-            branches: go(PING, 1),
-        },
-        State::Recv {
-            from: server,
-            branches: go(PONG, 0),
-        },
-    ];
-    image.roles[1].automaton.states = vec![
-        State::Recv {
-            from: client,
-            branches: go(PING, 1),
-        },
-        State::Send {
-            to: client,
-            branches: go(PONG, 0),
-        },
-    ];
-    image.programs[0].code = vec![send(PING), receive(PONG), again.clone()];
-    image.programs[1].code = vec![receive(PING), send(PONG), again];
-    verified(image)
+    verified(endless_image(
+        [send(PING, 1), receive(PONG, 1), jump(0)],
+        [receive(PING, 1), send(PONG, 1), jump(0)],
+    ))
 }
 
-/// As [`bare_ping_pong`], and the hosts of both are told what arrives: what the compiler makes of
+/// As [`bare_ping_pong`], with each message delivered to its receiver's host. The compiler makes
+/// this image of
 /// `rec L { ping() from Client to Server; pong() from Server to Client; continue L; }`.
 pub fn told_ping_pong() -> Arc<VerifiedImage> {
-    let mut image = bare_ping_pong().image().clone();
-    let (client, server) = (RoleId(0), RoleId(1));
-    image.interfaces = vec![Interface {
-        name: "host".to_owned(),
-        version: 1,
-    }];
-    let told = |label, peer| Operation {
-        interface: 0,
-        name: "deliver".to_owned(),
-        class: Class::Deliver { label, peer },
-        args: vec![],
-        result: UNIT,
-        budget: None,
-        retries: 0,
-    };
-    image.operations = vec![told(PONG, server), told(PING, client)];
-    let tell = |operation| Instruction::Invoke {
-        operation: OperationId(operation),
-        args: vec![],
-        dst: Reg(2),
-        on_failure: None,
-    };
-    image.programs[0].code.insert(2, tell(0));
-    image.programs[1].code.insert(1, tell(1));
-    verified(image)
+    let deliver = |row| invoke(row, &[], 2, None);
+    verified(CodeImage {
+        interfaces: vec![interface("host")],
+        operations: vec![delivery(PONG, SERVER, &[]), delivery(PING, CLIENT, &[])],
+        ..endless_image(
+            [send(PING, 1), receive(PONG, 1), deliver(0), jump(0)],
+            [receive(PING, 1), deliver(1), send(PONG, 1), jump(0)],
+        )
+    })
+}
+
+/// The image of [`ping_pong`] as data. Pings and pongs carry a payload of the sort `payload`, which
+/// is a row of the image's sorts: unit, nat, bytes.
+pub fn ping_pong_image(version: u32, payload: SortId) -> CodeImage {
+    let request = || [go(PING, payload, 1), go(STOP, UNIT, 2)];
+    let reply = || [go(PONG, payload, 0)];
+    let client_states = [to(SERVER, request()), from(SERVER, reply()), END];
+    let server_states = [from(CLIENT, request()), to(CLIENT, reply()), END];
+    // Rows of `ping_pong_operations`, and registers.
+    let (decide, produce, deliver_pong, deliver_ping, deliver_stop) = (0, 1, 2, 3, 4);
+    let (val, choice, unit) = (1, 2, 3);
+    let (ping, stop) = (u64::from(PING.0), u64::from(STOP.0));
+    let client = [
+        invoke(decide, &[], choice, None),
+        branch(choice, &[(ping, 2), (stop, 7)]),
+        invoke(produce, &[], val, None),
+        offer(choice, &[(PING, val, 4)]),
+        receive(PONG, val),
+        invoke(deliver_pong, &[val], unit, None),
+        jump(0),
+        set(val, Value::Unit),
+        offer(choice, &[(STOP, val, 9)]),
+        HALT,
+    ];
+    let server = [
+        choose(val, &[(PING, 1), (STOP, 4)]),
+        invoke(deliver_ping, &[val], choice, None),
+        send(PONG, val),
+        jump(0),
+        invoke(deliver_stop, &[], choice, None),
+        HALT,
+    ];
+    let client = role("Client", 4, client, client_states);
+    let server = role("Server", 3, server, server_states);
+    CodeImage {
+        version,
+        labels: names(["ping", "pong", "stop"]),
+        sorts: vec![
+            Sort::Unit,
+            Sort::Nat,
+            Sort::Bytes,
+            Sort::Arm(vec![PING, STOP]),
+        ],
+        interfaces: vec![interface("host")],
+        operations: ping_pong_operations(payload),
+        ..image("PingPong", [client, server])
+    }
 }
 
 fn verified(image: CodeImage) -> Arc<VerifiedImage> {
@@ -110,154 +110,39 @@ fn verified(image: CodeImage) -> Arc<VerifiedImage> {
     }
 }
 
-/// The image of [`ping_pong`] as data, with payloads of one of its sorts.
-pub fn ping_pong_image(version: u32, payload: SortId) -> CodeImage {
-    let (client, server) = (RoleId(0), RoleId(1));
-    let (chan, val, choice) = (Reg(0), Reg(1), Reg(2));
-    let branch = |label, sort, next| Transition {
-        label,
-        sort,
-        next: StateId(next),
-    };
-    let operation = |name: &str, class, args: Vec<SortId>, result| Operation {
-        interface: 0,
-        name: name.to_owned(),
-        class,
-        args,
-        result,
-        budget: None,
-        retries: 0,
-    };
-    let invoke = |operation, args: Vec<Reg>, dst| Instruction::Invoke {
-        operation: OperationId(operation),
-        args,
-        dst,
-        on_failure: None,
-    };
-    let decide = Class::Decide {
-        labels: vec![PING, STOP],
-        peer: server,
-    };
-    let produce = Class::Produce {
-        label: PING,
-        peer: server,
-    };
-    let told = |label, peer| Class::Deliver { label, peer };
-    let arm = |label, target| Arm {
-        label,
-        val,
-        target: Pc(target),
-    };
+/// The image of [`bare_ping_pong`] with these programs.
+fn endless_image<const N: usize>(client: [Instruction; N], server: [Instruction; N]) -> CodeImage {
+    let (ping, pong) = (|next| [go(PING, UNIT, next)], |next| [go(PONG, UNIT, next)]);
+    let client_states = [to(SERVER, ping(1)), from(SERVER, pong(0))];
+    let server_states = [from(CLIENT, ping(1)), to(CLIENT, pong(0))];
+    let client = role("Client", 4, client, client_states);
+    let server = role("Server", 3, server, server_states);
     CodeImage {
-        name: "PingPong".to_owned(),
-        version,
-        roles: vec![
-            Role {
-                name: "Client".to_owned(),
-                automaton: Automaton {
-                    states: vec![
-                        State::Send {
-                            to: server,
-                            branches: vec![branch(PING, payload, 1), branch(STOP, UNIT, 2)],
-                        },
-                        State::Recv {
-                            from: server,
-                            branches: vec![branch(PONG, payload, 0)],
-                        },
-                        State::End,
-                    ],
-                },
-            },
-            Role {
-                name: "Server".to_owned(),
-                automaton: Automaton {
-                    states: vec![
-                        State::Recv {
-                            from: client,
-                            branches: vec![branch(PING, payload, 1), branch(STOP, UNIT, 2)],
-                        },
-                        State::Send {
-                            to: client,
-                            branches: vec![branch(PONG, payload, 0)],
-                        },
-                        State::End,
-                    ],
-                },
-            },
-        ],
-        labels: vec!["ping".to_owned(), "pong".to_owned(), "stop".to_owned()],
-        sorts: vec![
-            Sort::Unit,
-            Sort::Nat,
-            Sort::Bytes,
-            Sort::Arm(vec![PING, STOP]),
-        ],
-        interfaces: vec![Interface {
-            name: "host".to_owned(),
-            version: 1,
-        }],
-        operations: vec![
-            operation("decide", decide, vec![], ARMS),
-            operation("produce", produce, vec![], payload),
-            operation("deliver", told(PONG, server), vec![payload], UNIT),
-            operation("deliver", told(PING, client), vec![payload], UNIT),
-            operation("deliver", told(STOP, client), vec![], UNIT),
-        ],
-        programs: vec![
-            Program {
-                name: "Client".to_owned(),
-                registers: 4,
-                code: vec![
-                    invoke(0, vec![], choice),
-                    Instruction::Branch {
-                        cond: choice,
-                        table: vec![(u64::from(PING.0), Pc(2)), (u64::from(STOP.0), Pc(7))],
-                    },
-                    invoke(1, vec![], val),
-                    Instruction::Offer {
-                        chan,
-                        selector: choice,
-                        arms: vec![arm(PING, 4)],
-                    },
-                    Instruction::Receive {
-                        chan,
-                        label: PONG,
-                        dst: val,
-                    },
-                    invoke(2, vec![val], Reg(3)),
-                    Instruction::Jump { target: Pc(0) },
-                    Instruction::Set {
-                        dst: val,
-                        value: crate::Value::Unit,
-                    },
-                    Instruction::Offer {
-                        chan,
-                        selector: choice,
-                        arms: vec![arm(STOP, 9)],
-                    },
-                    Instruction::Halt,
-                ],
-            },
-            Program {
-                name: "Server".to_owned(),
-                registers: 3,
-                code: vec![
-                    Instruction::Choose {
-                        chan,
-                        dst: val,
-                        table: vec![(PING, Pc(1)), (STOP, Pc(4))],
-                    },
-                    invoke(3, vec![val], choice),
-                    Instruction::Send {
-                        chan,
-                        label: PONG,
-                        val,
-                    },
-                    Instruction::Jump { target: Pc(0) },
-                    invoke(4, vec![], choice),
-                    Instruction::Halt,
-                ],
-            },
-        ],
+        labels: names(["ping", "pong"]),
+        sorts: vec![Sort::Unit],
+        ..image("PingPong", [client, server])
     }
+}
+
+/// The operations of [`ping_pong_image`].
+fn ping_pong_operations(payload: SortId) -> Vec<Operation> {
+    let peer = SERVER;
+    let labels = vec![PING, STOP];
+    vec![
+        operation("decide", Class::Decide { labels, peer }, &[], DECISION),
+        operation(
+            "produce",
+            Class::Produce { label: PING, peer },
+            &[],
+            payload,
+        ),
+        delivery(PONG, SERVER, &[payload]),
+        delivery(PING, CLIENT, &[payload]),
+        delivery(STOP, CLIENT, &[]),
+    ]
+}
+
+/// The operation that delivers a message of this label from `peer` to the host.
+fn delivery(label: LabelId, peer: RoleId, args: &[SortId]) -> Operation {
+    operation("deliver", Class::Deliver { label, peer }, args, UNIT)
 }

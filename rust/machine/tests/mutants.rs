@@ -12,9 +12,8 @@ use std::sync::Arc;
 
 use antiphon_machine::*;
 
-const C: RoleId = RoleId(2);
 /// A register that no coroutine here has.
-const NONE: Reg = Reg(9);
+const NONE: u8 = 9;
 
 /// An action on a machine.
 enum Do {
@@ -139,50 +138,14 @@ fn run(scenario: &Scenario, policy: SchedulingPolicy) -> [u8; 32] {
     *blake3::hash(log.as_bytes()).as_bytes()
 }
 
-/// A and B, A's automaton sending one x to B.
-fn pair(a: Vec<Instruction>, b: Vec<Instruction>) -> CodeImage {
-    image(vec![
-        (a, vec![to_b(vec![go(X, NAT, 1)]), State::End]),
-        (b, vec![from_a(vec![go(X, NAT, 1)]), State::End]),
-    ])
-}
-
-/// One role that sends and receives nothing.
-fn alone(code: Vec<Instruction>) -> CodeImage {
-    image(vec![(code, vec![State::End])])
-}
-
-const HALT: Instruction = Instruction::Halt;
-const YIELD: Instruction = Instruction::Yield;
-const CLOSE: Instruction = Instruction::Close;
-
-fn spawn(dst: Reg) -> Instruction {
-    let program = ProgramId(1);
-    Instruction::Spawn {
-        program,
-        args: vec![],
-        dst,
-    }
-}
-
 /// One role, and a program to spawn.
 fn parent(code: Vec<Instruction>) -> CodeImage {
-    let mut image = alone(code);
-    image.programs.push(Program {
-        name: "child".to_owned(),
-        registers: 2,
-        code: vec![HALT],
-    });
-    image
+    with_child(solo(code), 2, [HALT])
 }
 
 /// A sends n messages to B; C and D yield n times.
 fn stream(n: u32) -> CodeImage {
-    let path = |state: fn(Vec<Transition>) -> State| {
-        let states = (0..n).map(|i| state(vec![go(X, NAT, i + 1)]));
-        states.chain([State::End]).collect::<Vec<_>>()
-    };
-    let times = |first: Vec<Instruction>, instruction: Instruction| {
+    let repeat = |first: Vec<Instruction>, instruction: Instruction| {
         let again = std::iter::repeat_n(instruction, n as usize);
         first
             .into_iter()
@@ -190,10 +153,10 @@ fn stream(n: u32) -> CodeImage {
             .chain([HALT])
             .collect::<Vec<_>>()
     };
-    let idler = (times(vec![], YIELD), vec![State::End]);
+    let idler = alone(repeat(vec![], YIELD));
     image(vec![
-        (times(vec![set(R1, 7u64)], send(X, R1)), path(to_b)),
-        (times(vec![], receive(X, R1)), path(from_a)),
+        (repeat(vec![set(R1, 7u64)], send(X, R1)), times(n, to_b)),
+        (repeat(vec![], receive(X, R1)), times(n, from_a)),
         idler.clone(),
         idler,
     ])
@@ -201,58 +164,33 @@ fn stream(n: u32) -> CodeImage {
 
 /// B is blocked on C while A sends.
 fn elsewhere() -> CodeImage {
-    let recv = |from, next| State::Recv {
-        from,
-        branches: vec![go(X, NAT, next)],
-    };
     let sends = |first: Vec<Instruction>| {
         let rest = [set(R1, 7u64), send(X, R1), HALT];
         (
             first.into_iter().chain(rest).collect::<Vec<_>>(),
-            vec![to_b(vec![go(X, NAT, 1)]), State::End],
+            vec![to_b([go(X, NAT, 1)]), END],
         )
     };
-    let b = vec![receive(X, R1), receive(X, R2), HALT];
-    image(vec![
-        sends(vec![]),
-        (b, vec![recv(C, 1), recv(A, 2), State::End]),
-        sends(vec![YIELD, YIELD, YIELD]),
-    ])
+    let b = (
+        vec![receive(X, R1), receive(X, R2), HALT],
+        vec![from(C, [go(X, NAT, 1)]), from(A, [go(X, NAT, 2)]), END],
+    );
+    image(vec![sends(vec![]), b, sends(vec![YIELD, YIELD, YIELD])])
 }
 
 /// A chooses and B follows; every label, arm and row occurs twice.
 fn twice() -> CodeImage {
-    let arm = |target| Arm {
-        label: X,
-        val: R2,
-        target: Pc(target),
-    };
     let a = vec![
         set(R2, 7u64),
         set(R1, false),
-        Instruction::Branch {
-            cond: R1,
-            table: vec![(0, Pc(4)), (0, Pc(3))],
-        },
+        branch(R1, &[(0, 4), (0, 3)]),
         YIELD,
-        Instruction::Offer {
-            chan: R0,
-            selector: R1,
-            arms: vec![arm(6), arm(5)],
-        },
+        offer(R1, &[(X, R2, 6), (X, R2, 5)]),
         YIELD,
         HALT,
     ];
-    let b = vec![
-        Instruction::Choose {
-            chan: R0,
-            dst: R1,
-            table: vec![(X, Pc(2)), (X, Pc(1))],
-        },
-        YIELD,
-        HALT,
-    ];
-    pair(a, b)
+    let b = vec![choose(R1, &[(X, 2), (X, 1)]), YIELD, HALT];
+    pair(NAT, a, b)
 }
 
 /// A issues commands and a check; B only yields.
@@ -265,10 +203,7 @@ fn asks(budget: Option<u64>, retries: u8) -> CodeImage {
         act(R1, R1),
         HALT,
     ];
-    let mut image = image(vec![
-        (a, vec![State::End]),
-        (vec![YIELD, YIELD, YIELD, HALT], vec![State::End]),
-    ]);
+    let mut image = image(vec![alone(a), alone(vec![YIELD, YIELD, YIELD, HALT])]);
     image.operations[0].budget = budget;
     image.operations[0].retries = retries;
     image
@@ -276,19 +211,14 @@ fn asks(budget: Option<u64>, retries: u8) -> CodeImage {
 
 /// One role that issues checks for ever.
 fn proves() -> CodeImage {
-    alone(vec![
-        set(R1, 1u64),
-        prove(R1, R1, R2),
-        Instruction::Jump { target: Pc(1) },
-    ])
+    solo(vec![set(R1, 1u64), prove(R1, R1, R2), jump(1)])
 }
 
 /// A role that receives one message.
-fn wait(from: RoleId) -> (Vec<Instruction>, Vec<State>) {
-    let branches = vec![go(X, UNIT, 1)];
+fn wait(role: RoleId) -> Part {
     (
         vec![receive(X, R1), HALT],
-        vec![State::Recv { from, branches }, State::End],
+        vec![from(role, [go(X, UNIT, 1)]), END],
     )
 }
 
@@ -334,13 +264,18 @@ fn messages(all: &mut Vec<Scenario>) {
     add("labels twice", twice(), plain, end());
     let b = vec![receive(X, R1), HALT];
     let wrong = vec![set(R1, true), send(X, R1), HALT];
-    add("a wrong sort is sent", pair(wrong, b.clone()), plain, end());
-    let mut other = pair(vec![set(R1, 7u64), send(X, R1), HALT], b.clone());
-    other.roles[1].automaton.states[0] = from_a(vec![go(X, BOOL, 1)]);
+    add(
+        "a wrong sort is sent",
+        pair(NAT, wrong, b.clone()),
+        plain,
+        end(),
+    );
+    let mut other = pair(NAT, vec![set(R1, 7u64), send(X, R1), HALT], b.clone());
+    other.roles[1].automaton.states[0] = from_a([go(X, BOOL, 1)]);
     add("another sort is expected", other, plain, end());
     for (name, value) in [("a payload of the limit", 23u64), ("a payload over it", 24)] {
         let a = vec![set(R1, value), send(X, R1), HALT];
-        add(name, pair(a, b.clone()), &tight, end());
+        add(name, pair(NAT, a, b.clone()), &tight, end());
     }
     add(
         "each waits for the other",
@@ -348,18 +283,14 @@ fn messages(all: &mut Vec<Scenario>) {
         plain,
         end(),
     );
-    let nowhere = Instruction::Send {
-        chan: R1,
-        label: X,
-        val: NONE,
-    };
+    let nowhere = over(R1, send(X, NONE));
     add(
         "two operands of a send",
-        pair(vec![nowhere], b),
+        pair(NAT, vec![nowhere], b),
         plain,
         end(),
     );
-    let late = pair(vec![YIELD, YIELD, HALT], vec![receive(X, NONE)]);
+    let late = pair(NAT, vec![YIELD, YIELD, HALT], vec![receive(X, NONE)]);
     add("a destination of a receive", late, plain, end());
 }
 
@@ -378,58 +309,67 @@ fn steps(all: &mut Vec<Scenario>) {
             script,
         });
     };
-    let (dst, src) = (NONE, Reg(8));
+    add("two operands of a move", solo(vec![mov(NONE, 8)]), 64);
+    let check = invoke(PROVE, &[], NONE, None);
+    add("two operands of an effect", solo(vec![check]), 64);
+    add("an argument", solo(vec![act(R1, R2), HALT]), 64);
     add(
-        "two operands of a move",
-        alone(vec![Instruction::Move { dst, src }]),
-        64,
+        "two operands of a spawn",
+        parent(vec![spawn(1, &[], NONE)]),
+        1,
     );
-    let check = Instruction::Invoke {
-        operation: OperationId(1),
-        args: vec![],
-        dst: NONE,
-        on_failure: None,
-    };
-    add("two operands of an effect", alone(vec![check]), 64);
-    add("an argument", alone(vec![act(R1, R2), HALT]), 64);
-    add("two operands of a spawn", parent(vec![spawn(NONE)]), 1);
     add(
         "spawns",
-        parent(vec![spawn(R1), spawn(R1), spawn(R1), HALT]),
+        parent(vec![
+            spawn(1, &[], R1),
+            spawn(1, &[], R1),
+            spawn(1, &[], R1),
+            HALT,
+        ]),
         3,
     );
     add(
         "spawns after a halt",
-        parent(vec![spawn(R1), YIELD, YIELD, spawn(R1), HALT]),
+        parent(vec![
+            spawn(1, &[], R1),
+            YIELD,
+            YIELD,
+            spawn(1, &[], R1),
+            HALT,
+        ]),
         2,
     );
     let and = |last| vec![set(R1, 7u64), send(X, R1), last];
     add(
         "a close before the end",
-        pair(vec![CLOSE], vec![YIELD, HALT]),
+        pair(NAT, vec![CLOSE], vec![YIELD, HALT]),
         64,
     );
     add(
         "a close before receipt",
-        pair(and(CLOSE), vec![YIELD, YIELD, YIELD]),
+        pair(NAT, and(CLOSE), vec![YIELD, YIELD, YIELD]),
         64,
     );
     add(
         "a halt before the end",
-        pair(vec![HALT], vec![YIELD, YIELD, HALT]),
+        pair(NAT, vec![HALT], vec![YIELD, YIELD, HALT]),
         64,
     );
     add(
         "a halt after sending",
-        pair(and(HALT), vec![YIELD, YIELD, YIELD, receive(X, R1), HALT]),
+        pair(
+            NAT,
+            and(HALT),
+            vec![YIELD, YIELD, YIELD, receive(X, R1), HALT],
+        ),
         64,
     );
     for (name, last) in [
         ("a close with a message left", CLOSE),
         ("a halt with one left", HALT),
     ] {
-        let mut deaf = pair(and(last), vec![HALT]);
-        deaf.roles[1].automaton.states = vec![State::End];
+        let mut deaf = pair(NAT, and(last), vec![HALT]);
+        deaf.roles[1].automaton.states = vec![END];
         add(name, deaf, 64);
     }
 }
@@ -605,10 +545,8 @@ fn inputs(all: &mut Vec<Scenario>) {
 
 fn waves(all: &mut Vec<Scenario>) {
     let give_way = || {
-        let code = vec![Instruction::Yield; 3]
-            .into_iter()
-            .chain([Instruction::Halt]);
-        (code.collect(), vec![State::End])
+        let code = vec![YIELD; 3].into_iter().chain([HALT]);
+        alone(code.collect())
     };
     let mut add = |name, image: CodeImage, rest: Vec<Do>| {
         let script = [Open(5), Open(5)].into_iter().chain(rest).collect();
@@ -647,12 +585,7 @@ fn waves(all: &mut Vec<Scenario>) {
         wave(|w| w.picks[1].footprint.clear()),
     );
     add("a wave on one lane", idle(), wave(|w| w.picks[1].lane = 0));
-    let asking = || {
-        (
-            vec![set(R1, 5u64), act(R1, R2), Instruction::Halt],
-            vec![State::End],
-        )
-    };
+    let asking = || alone(vec![set(R1, 5u64), act(R1, R2), HALT]);
     let asking = image(vec![asking(), asking()]);
     add(
         "a wave that asks",

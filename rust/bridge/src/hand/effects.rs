@@ -152,7 +152,7 @@ fn arguments(hand: &mut Hand) {
             s.open().rest();
         },
     );
-    let child = with_program(
+    let child = with_child(
         self::image(vec![alone(vec![set(1, 7u64), spawn(1, &[1], 2), HALT])]),
         2,
         vec![invoke(op::DO, &[0], 1, None), HALT],

@@ -220,7 +220,7 @@ fn resting(hand: &mut Hand) {
             .rest();
         s.cancel(0, "me").rest().open().turns(1).rest();
     });
-    let child = with_program(
+    let child = with_child(
         image(vec![
             (
                 vec![spawn(2, &[0], 1), receive(X, 1), HALT],
@@ -228,7 +228,7 @@ fn resting(hand: &mut Hand) {
             ),
             (
                 vec![YIELD, receive(X, 1)],
-                vec![from(A, vec![go(X, sort::NAT, 1)]), State::End],
+                vec![from(A, [go(X, sort::NAT, 1)]), END],
             ),
         ]),
         2,

@@ -9,10 +9,10 @@ use crate::script::Script;
 /// A runs this code, which sends one message of this sort to B; B receives once.
 fn one(sort: SortId, code: Vec<Instruction>) -> CodeImage {
     image(vec![
-        (code, vec![to(B, vec![go(X, sort, 1)]), State::End]),
+        (code, vec![to(B, [go(X, sort, 1)]), END]),
         (
             vec![receive(X, 1), HALT],
-            vec![from(A, vec![go(X, sort, 1)]), State::End],
+            vec![from(A, [go(X, sort, 1)]), END],
         ),
     ])
 }
@@ -27,7 +27,7 @@ fn with_b(code: Vec<Instruction>, states: Vec<State>) -> CodeImage {
     image(vec![
         (
             vec![set(1, 7u64), send(X, 1), HALT],
-            vec![to(B, vec![go(X, sort::NAT, 1)]), State::End],
+            vec![to(B, [go(X, sort::NAT, 1)]), END],
         ),
         (code, states),
     ])
@@ -84,14 +84,14 @@ fn image_offers() -> impl Fn(Value) -> CodeImage {
                 vec![
                     set(1, selector),
                     set(2, 5u64),
-                    offer(&[(X, 2, 3), (Y, 2, 3)]),
+                    offer(1, &[(X, 2, 3), (Y, 2, 3)]),
                     HALT,
                 ],
-                vec![to(B, both()), State::End],
+                vec![to(B, both()), END],
             ),
             (
                 vec![choose(1, &[(X, 1), (Y, 2)]), HALT, HALT],
-                vec![from(A, both()), State::End],
+                vec![from(A, both()), END],
             ),
         ])
     }
@@ -131,7 +131,7 @@ fn blocked(hand: &mut Hand) {
     // Three offers, one after the other; each leads to the next.
     let mut offers = three(send(X, 2), choose(3, &[(X, 1)]));
     for at in 2..5 {
-        offers.programs[0].code[at] = offer(&[(X, 2, at as u32 + 1)]);
+        offers.programs[0].code[at] = offer(1, &[(X, 2, at as u32 + 1)]);
     }
     for at in 0..3 {
         offers.programs[1].code[at] = choose(3, &[(X, at as u32 + 1)]);
@@ -181,38 +181,20 @@ fn stuck(hand: &mut Hand) {
     );
 }
 
-/// The offer or choice with this channel; any other instruction is unchanged.
-fn with_chan(chan: u8, mut instruction: Instruction) -> Instruction {
-    match &mut instruction {
-        Instruction::Offer { chan: c, .. } | Instruction::Choose { chan: c, .. } => {
-            *c = Reg(chan);
-        }
-        _ => {}
-    }
-    instruction
-}
-
 /// The checks of the channel, which all four instructions make first.
 fn channels(hand: &mut Hand) {
-    // A name, the instruction with its channel, and the states of a correct role.
-    type Communication = (&'static str, fn(u8) -> Instruction, fn() -> Vec<State>);
+    // A name, an instruction, and the states of a role that may run it.
+    type Communication = (&'static str, Instruction, fn() -> Vec<State>);
+    let nat_from_b = || times(1, |branches| from(B, branches));
     let communications: [Communication; 4] = [
-        ("send", |chan| send_by(chan, X, 1), nat_to_b),
-        ("offer", |_| offer(&[(X, 1, 3)]), nat_to_b),
-        (
-            "receive",
-            |chan| receive_by(chan, X, 1),
-            || times(1, |branches| from(B, branches)),
-        ),
-        (
-            "choose",
-            |_| choose(1, &[(X, 3)]),
-            || times(1, |branches| from(B, branches)),
-        ),
+        ("send", send(X, 1), nat_to_b),
+        ("offer", offer(1, &[(X, 1, 3)]), nat_to_b),
+        ("receive", receive(X, 1), nat_from_b),
+        ("choose", choose(1, &[(X, 3)]), nat_from_b),
     ];
-    for (name, make, states) in communications {
+    for (name, instruction, states) in communications {
         let code = |chan: u8, before: Instruction| {
-            vec![set(1, 0u64), before, with_chan(chan, make(chan)), HALT]
+            vec![set(1, 0u64), before, over(chan, instruction.clone()), HALT]
         };
         let mut add = |what: &str, chan: u8, before: Instruction, states: Vec<State>| {
             hand.runs(
@@ -255,9 +237,9 @@ fn channels(hand: &mut Hand) {
         );
         add("the endpoint was copied", 2, mov(2, 0), states());
         add("the role has no state at all", 0, YIELD, vec![]);
-        add("the role is at its end", 0, YIELD, vec![State::End]);
+        add("the role is at its end", 0, YIELD, vec![END]);
         let other = match name {
-            "send" | "offer" => times(1, |branches| from(B, branches)),
+            "send" | "offer" => nat_from_b(),
             _ => nat_to_b(),
         };
         add("the state is for the other direction", 0, YIELD, other);
@@ -297,10 +279,10 @@ fn sending(hand: &mut Hand) {
     );
     hand.runs(
         "send: no branches at all",
-        &with_a(sends(X, 1), vec![to(B, vec![])]),
+        &with_a(sends(X, 1), vec![to(B, [])]),
     );
     // Of two branches with the label, the first one counts.
-    let twice = |first, second| vec![to(B, vec![go(X, first, 1), go(X, second, 2)]), State::End];
+    let twice = |first, second| vec![to(B, [go(X, first, 1), go(X, second, 2)]), END];
     hand.runs(
         "send: a label twice, the first fits",
         &with_a(sends(X, 1), twice(sort::NAT, sort::TEXT)),
@@ -323,7 +305,7 @@ fn payload_sizes(hand: &mut Hand) {
     let code = vec![
         set(1, 0u64),
         set(2, Value::bytes(&[1; 8])),
-        offer(&[(X, 2, 3)]),
+        offer(1, &[(X, 2, 3)]),
         HALT,
     ];
     hand.add_with(
@@ -360,7 +342,7 @@ fn payload_sizes(hand: &mut Hand) {
 fn offering(hand: &mut Hand) {
     let offers = |selector: Value, arms: &[(LabelId, u8, u32)]| {
         with_a(
-            vec![set(1, selector), set(2, 7u64), offer(arms), HALT],
+            vec![set(1, selector), set(2, 7u64), offer(1, arms), HALT],
             nat_to_b(),
         )
     };
@@ -392,11 +374,7 @@ fn offering(hand: &mut Hand) {
         &offers(0u64.into(), &[(X, 2, 99)]),
     );
     let mut image = offers(0u64.into(), &[(X, 2, 3)]);
-    image.programs[0].code[2] = Instruction::Offer {
-        chan: Reg(200),
-        selector: Reg(201),
-        arms: vec![],
-    };
+    image.programs[0].code[2] = over(200, offer(201, &[]));
     hand.runs(
         "offer: the selector is looked at before the channel",
         &image,
@@ -422,33 +400,27 @@ fn receiving(hand: &mut Hand) {
     add(
         "receive: another label is expected",
         takes(Y, 1),
-        vec![
-            from(A, vec![go(X, sort::NAT, 1), go(Y, sort::NAT, 1)]),
-            State::End,
-        ],
+        vec![from(A, [go(X, sort::NAT, 1), go(Y, sort::NAT, 1)]), END],
     );
     add(
         "receive: the state has no such branch",
         takes(X, 1),
-        vec![from(A, vec![go(Y, sort::NAT, 1)]), State::End],
+        vec![from(A, [go(Y, sort::NAT, 1)]), END],
     );
     add(
         "receive: the state asks for another sort",
         takes(X, 1),
-        vec![from(A, vec![go(X, sort::TEXT, 1)]), State::End],
+        vec![from(A, [go(X, sort::TEXT, 1)]), END],
     );
     add(
         "receive: a sort that is not there",
         takes(X, 1),
-        vec![from(A, vec![go(X, sort::NONE, 1)]), State::End],
+        vec![from(A, [go(X, sort::NONE, 1)]), END],
     );
     add(
         "receive: a branch twice",
         takes(X, 1),
-        vec![
-            from(A, vec![go(X, sort::NAT, 1), go(X, sort::TEXT, 0)]),
-            State::End,
-        ],
+        vec![from(A, [go(X, sort::NAT, 1), go(X, sort::TEXT, 0)]), END],
     );
     add(
         "receive: over the endpoint itself",
@@ -484,19 +456,19 @@ fn choosing(hand: &mut Hand) {
     add(
         "choose: the state has no such branch",
         chooses(1, &[(X, 1), (Y, 1)]),
-        vec![from(A, vec![go(Y, sort::NAT, 1)]), State::End],
+        vec![from(A, [go(Y, sort::NAT, 1)]), END],
     );
     add(
         "choose: the state asks for another sort",
         chooses(1, &[(X, 1)]),
-        vec![from(A, vec![go(X, sort::BOOL, 1)]), State::End],
+        vec![from(A, [go(X, sort::BOOL, 1)]), END],
     );
 }
 
 /// Automata that verification refuses.
 fn automata(hand: &mut Hand) {
     let twice = || vec![set(1, 7u64), send(X, 1), send(X, 1), HALT];
-    let lost = vec![to(B, vec![go(X, sort::NAT, 9)])];
+    let lost = vec![to(B, [go(X, sort::NAT, 9)])];
     hand.runs(
         "a state that does not exist: sent from",
         &with_a(twice(), lost.clone()),
@@ -542,9 +514,9 @@ fn automata(hand: &mut Hand) {
 fn own_messages(hand: &mut Hand) {
     let alone = vec![set(1, 7u64), send(X, 1), receive(X, 2), HALT];
     let own = vec![
-        to(A, vec![go(X, sort::NAT, 1)]),
-        from(A, vec![go(X, sort::NAT, 2)]),
-        State::End,
+        to(A, [go(X, sort::NAT, 1)]),
+        from(A, [go(X, sort::NAT, 2)]),
+        END,
     ];
     hand.runs("a role speaks with itself", &with_a(alone, own.clone()));
     let full = with_a(
@@ -570,27 +542,27 @@ fn ring(hand: &mut Hand) {
         (
             vec![receive(X, 1), send(Y, 1), HALT],
             vec![
-                from(C, vec![go(X, sort::NAT, 1)]),
-                to(B, vec![go(Y, sort::NAT, 2)]),
-                State::End,
+                from(C, [go(X, sort::NAT, 1)]),
+                to(B, [go(Y, sort::NAT, 2)]),
+                END,
             ],
         ),
         (
             vec![receive(Y, 1), send(Z, 1), receive(X, 1), HALT],
             vec![
-                from(A, vec![go(Y, sort::NAT, 1)]),
-                to(C, vec![go(Z, sort::NAT, 2)]),
-                from(C, vec![go(X, sort::NAT, 3)]),
-                State::End,
+                from(A, [go(Y, sort::NAT, 1)]),
+                to(C, [go(Z, sort::NAT, 2)]),
+                from(C, [go(X, sort::NAT, 3)]),
+                END,
             ],
         ),
         (
             vec![set(1, 3u64), send(X, 1), receive(Z, 2), send(X, 1), HALT],
             vec![
-                to(A, vec![go(X, sort::NAT, 1)]),
-                from(B, vec![go(Z, sort::NAT, 2)]),
-                to(B, vec![go(X, sort::NAT, 3)]),
-                State::End,
+                to(A, [go(X, sort::NAT, 1)]),
+                from(B, [go(Z, sort::NAT, 2)]),
+                to(B, [go(X, sort::NAT, 3)]),
+                END,
             ],
         ),
     ]);

@@ -138,7 +138,7 @@ fn tokens(hand: &mut Hand) {
 /// One role that runs this instruction, and a program to spawn.
 fn spawns(instruction: Instruction, registers: u8, child: Vec<Instruction>) -> CodeImage {
     let code = vec![set(1, 7u64), instruction, YIELD, HALT];
-    with_program(lone(code), registers, child)
+    with_child(lone(code), registers, child)
 }
 
 fn child() -> Vec<Instruction> {
@@ -205,7 +205,7 @@ fn spawning(hand: &mut Hand) {
 
 fn spawn_bounds(hand: &mut Hand) {
     let many = vec![spawn(1, &[], 1), jump(0)];
-    let many = with_program(lone(many), 1, vec![YIELD, HALT]);
+    let many = with_child(lone(many), 1, vec![YIELD, HALT]);
     for max in [0, 1, 2, 4] {
         let name = format!("spawn: at most {max} coroutines");
         hand.add_with(
@@ -217,7 +217,7 @@ fn spawn_bounds(hand: &mut Hand) {
             },
         );
     }
-    let bad = with_program(lone(vec![spawn(1, &[4], 1)]), 4, vec![HALT]);
+    let bad = with_child(lone(vec![spawn(1, &[4], 1)]), 4, vec![HALT]);
     hand.add_with(
         "spawn: arguments before the bound",
         &bad,
@@ -236,7 +236,7 @@ fn children(hand: &mut Hand) {
         alone(vec![spawn(2, &[], 1), YIELD, YIELD, HALT]),
         alone(vec![spawn(2, &[], 1), YIELD, YIELD, HALT]),
     ];
-    let image = with_program(image(parts), 1, vec![YIELD, YIELD, YIELD, HALT]);
+    let image = with_child(image(parts), 1, vec![YIELD, YIELD, YIELD, HALT]);
     hand.add_with(
         "spawn: a child has its parent's priority",
         &image,
@@ -281,7 +281,7 @@ fn closing(hand: &mut Hand) {
     });
     hand.runs("close: both close", &sends(CLOSE, vec![CLOSE]));
     let mut left = sends(CLOSE, vec![YIELD, HALT]);
-    left.roles[1].automaton.states = vec![State::End];
+    left.roles[1].automaton.states = vec![END];
     hand.runs("close: an edge is not empty, everybody at the end", &left);
     hand.add(
         "close: another's endpoint is open",
@@ -323,7 +323,7 @@ fn halting(hand: &mut Hand) {
         },
     );
     let mut image = sends(HALT, vec![YIELD, HALT]);
-    image.roles[1].automaton.states = vec![State::End];
+    image.roles[1].automaton.states = vec![END];
     hand.runs("halt: messages left that nobody expects", &image);
     hand.add(
         "halt: not the last one, messages left",

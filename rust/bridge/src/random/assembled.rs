@@ -37,7 +37,6 @@ pub(super) fn image(coins: &mut Coins) -> CodeImage {
         build::YIELD,
         build::HALT,
     ];
-    let child_row = ProgramId(roles as u16);
     for role in 0..roles {
         let name = char::from(b'A' + role as u8).to_string();
         let automaton = automaton(&scenes, roles, role);
@@ -46,21 +45,20 @@ pub(super) fn image(coins: &mut Coins) -> CodeImage {
             coins,
             code: Vec::new(),
             blocks: Vec::new(),
-            child: child_row,
+            child: roles as u16,
         };
         let code = writer.write(&automaton);
-        image.programs.push(build::program(&name, REGISTERS, code));
-        image.roles.push(Role { name, automaton });
+        let (role, program) = build::role(&name, REGISTERS, code, automaton.states);
+        image.programs.push(program);
+        image.roles.push(role);
     }
-    image.programs.push(build::program("child", 2, child));
-    image
+    build::with_child(image, 2, child)
 }
 
 /// Registers of a role's program: the channel, a payload, a selector, and three that are free.
 const REGISTERS: u8 = 6;
-const CHAN: Reg = Reg(0);
-const VAL: Reg = Reg(1);
-const SELECTOR: Reg = Reg(2);
+const VAL: u8 = 1;
+const SELECTOR: u8 = 2;
 
 /// The sorts of messages.
 const SORTS: [SortId; 10] = [
@@ -138,11 +136,7 @@ fn automaton(scenes: &[Scene], roles: usize, role: usize) -> Automaton {
                 points.push(point);
                 points.len() - 1
             });
-            Transition {
-                label,
-                sort,
-                next: StateId(row as u32),
-            }
+            build::go(label, sort, row as u32)
         };
         let at = match point {
             Point::Scene(at) | Point::Copy(at, _) => at,
@@ -161,22 +155,15 @@ fn automaton(scenes: &[Scene], roles: usize, role: usize) -> Automaton {
         states.push(match point {
             Point::Copy(_, n) => {
                 let line = scene.branches[n];
-                State::Send {
-                    to: id(3 - scene.from - scene.to),
-                    branches: vec![go(line.label, sort::UNIT, resolve(line.next))],
-                }
+                let third = id(3 - scene.from - scene.to);
+                build::to(third, [go(line.label, sort::UNIT, resolve(line.next))])
             }
             Point::Scene(_) => {
-                let branches = scene.branches.iter().enumerate().map(branch).collect();
-                match scene.from == role {
-                    true => State::Send {
-                        to: id(scene.to),
-                        branches,
-                    },
-                    false => State::Recv {
-                        from: id(scene.from),
-                        branches,
-                    },
+                let branches = scene.branches.iter().enumerate().map(branch);
+                if scene.from == role {
+                    build::to(id(scene.to), branches)
+                } else {
+                    build::from(id(scene.from), branches)
                 }
             }
         });
@@ -194,7 +181,8 @@ struct ProgramWriter<'a> {
     code: Vec<Instruction>,
     /// Where each state's block starts.
     blocks: Vec<u32>,
-    child: ProgramId,
+    /// The program of a child that the role may spawn.
+    child: u16,
 }
 
 impl ProgramWriter<'_> {
@@ -227,16 +215,16 @@ impl ProgramWriter<'_> {
             self.payload(only.sort, row);
             if self.coins.once_in(3) {
                 self.code
-                    .push(build::set(SELECTOR.0, u64::from(only.label.0)));
+                    .push(build::set(SELECTOR, u64::from(only.label.0)));
                 return self.offer(only);
             }
-            self.code.push(build::send(only.label, VAL.0));
+            self.code.push(build::send(only.label, VAL));
             return self.code.push(build::jump(BLOCK + only.next.0));
         }
         let operation = self.decide(to, branches);
         let again = Some(BLOCK + row).filter(|_| self.coins.once_in(2));
         self.code
-            .push(build::invoke(operation, &[], SELECTOR.0, again));
+            .push(build::invoke(operation, &[], SELECTOR, again));
         let at = self.code.len();
         self.code.push(Instruction::Yield);
         let mut table = Vec::new();
@@ -245,20 +233,12 @@ impl ProgramWriter<'_> {
             self.payload(branch.sort, row);
             self.offer(branch);
         }
-        self.code[at] = build::branch(SELECTOR.0, &table);
+        self.code[at] = build::branch(SELECTOR, &table);
     }
 
     fn offer(&mut self, branch: &Transition) {
-        let arms = vec![Arm {
-            label: branch.label,
-            val: VAL,
-            target: Pc(BLOCK + branch.next.0),
-        }];
-        self.code.push(Instruction::Offer {
-            chan: CHAN,
-            selector: SELECTOR,
-            arms,
-        });
+        let arm = (branch.label, VAL, BLOCK + branch.next.0);
+        self.code.push(build::offer(SELECTOR, &[arm]));
     }
 
     /// Adds an operation that decides among the labels, and returns its row.
@@ -267,14 +247,11 @@ impl ProgramWriter<'_> {
         let row = self.image.operations.len() as u16;
         let result = SortId(self.image.sorts.len() as u16);
         self.image.sorts.push(Sort::Arm(labels.clone()));
+        let class = Class::Decide { labels, peer };
         self.image.operations.push(Operation {
-            interface: 0,
-            name: format!("decide{row}"),
-            class: Class::Decide { labels, peer },
-            args: vec![],
-            result,
             budget: self.coins.once_in(4).then_some(7),
             retries: self.coins.below(2) as u8,
+            ..build::operation(&format!("decide{row}"), class, &[], result)
         });
         row
     }
@@ -284,18 +261,18 @@ impl ProgramWriter<'_> {
     fn payload(&mut self, sort: SortId, row: u32) {
         if self.coins.once_in(2) {
             let value = values::of_sort(sort, &self.image.sorts, self.coins);
-            return self.code.push(build::set(VAL.0, value));
+            return self.code.push(build::set(VAL, value));
         }
         let again = Some(BLOCK + row).filter(|_| self.coins.once_in(2));
         self.code
-            .push(build::invoke(op::GIVE + sort.0, &[], VAL.0, again));
+            .push(build::invoke(op::GIVE + sort.0, &[], VAL, again));
     }
 
     fn receive(&mut self, branches: &[Transition]) {
         if let [only] = branches
             && self.coins.once_in(2)
         {
-            self.code.push(build::receive(only.label, VAL.0));
+            self.code.push(build::receive(only.label, VAL));
             return self.finish(only);
         }
         let at = self.code.len();
@@ -305,7 +282,7 @@ impl ProgramWriter<'_> {
             table.push((branch.label, self.here()));
             self.finish(branch);
         }
-        self.code[at] = build::choose(VAL.0, &table);
+        self.code[at] = build::choose(VAL, &table);
     }
 
     /// Ends a receive: sometimes an effect, then the jump to the next block.
@@ -333,11 +310,7 @@ impl ProgramWriter<'_> {
                 let next = self.here() + 1;
                 self.code.push(build::branch(3, &[(0, next), (1, next)]));
             }
-            5 if coins.once_in(2) => self.code.push(Instruction::Spawn {
-                program: self.child,
-                args: vec![],
-                dst: Reg(4),
-            }),
+            5 if coins.once_in(2) => self.code.push(build::spawn(self.child, &[], 4)),
             n => {
                 let number = coins.below(9) as u64;
                 let operations = [op::DO, op::SOON, op::AGAIN, op::PROVE, op::PROVE_SOON];

@@ -14,9 +14,12 @@ use antiphon_guest::transport::Transport;
 use antiphon_language::safety::Limits;
 use antiphon_language::source::Source;
 use antiphon_language::{NoModules, compile_source};
+use antiphon_machine::build::{
+    HALT, choose, invoke, jump, mov, offer, over, program, send, set, spawn, with_child,
+};
 use antiphon_machine::{
-    Arm, Class, CodeImage, EffectRequest, FromFn, Instruction, LabelId, NoSink, OperationId,
-    Outcome, Pc, Program, ProgramId, Reg, Reply, RoleId, Value, VerifiedImage, sample,
+    Class, CodeImage, EffectRequest, FromFn, Instruction, LabelId, NoSink, OperationId, Outcome,
+    Reply, RoleId, Value, VerifiedImage, sample,
 };
 
 const SORTS: &str = "
@@ -391,15 +394,11 @@ fn binding_an_interface_binds_no_role() {
 // Images that the compiler never produces.
 
 /// An image with this program for `Agent`.
-fn assembled(body: &str, program: impl FnOnce(&CodeImage) -> Vec<Instruction>) -> CodeImage {
+fn assembled(body: &str, write: impl FnOnce(&CodeImage) -> Vec<Instruction>) -> CodeImage {
     let mut code = image(HEAD, body).image().clone();
-    let own = program(&code);
+    let own = write(&code);
     let registers = code.programs[1].registers.max(8);
-    code.programs[1] = Program {
-        name: "Agent".to_owned(),
-        registers,
-        code: own,
-    };
+    code.programs[1] = program("Agent", registers, own);
     code
 }
 
@@ -413,34 +412,17 @@ fn label(code: &CodeImage, name: &str) -> LabelId {
     LabelId(at.expect("it is there") as u16)
 }
 
-fn produce(code: &CodeImage, name: &str, dst: Reg) -> Instruction {
+fn produce(code: &CodeImage, name: &str, dst: u8) -> Instruction {
     let wanted = label(code, name);
     let is_it = |class: &Class| matches!(class, Class::Produce { label, .. } if *label == wanted);
     let at = code.operations.iter().position(|row| is_it(&row.class));
-    invoke(at.expect("it is there"), dst)
+    invoke(at.expect("it is there") as u16, &[], dst, None)
 }
 
-fn decide(code: &CodeImage, dst: Reg) -> Instruction {
+fn decide(code: &CodeImage, dst: u8) -> Instruction {
     let is_it = |class: &Class| matches!(class, Class::Decide { .. });
     let at = code.operations.iter().position(|row| is_it(&row.class));
-    invoke(at.expect("it is there"), dst)
-}
-
-fn invoke(operation: usize, dst: Reg) -> Instruction {
-    Instruction::Invoke {
-        operation: OperationId(operation as u16),
-        args: vec![],
-        dst,
-        on_failure: None,
-    }
-}
-
-fn send(label: LabelId, val: Reg) -> Instruction {
-    Instruction::Send {
-        chan: Reg(0),
-        label,
-        val,
-    }
+    invoke(at.expect("it is there") as u16, &[], dst, None)
 }
 
 const TWO: &str = "one(Nat) from Agent to Host; two(Nat) from Agent to Host;";
@@ -463,26 +445,23 @@ fn refuses_a_payload_of_another_message_or_a_constant() {
     let ok = assembled(TWO, |code| {
         let (one, two) = (label(code, "one"), label(code, "two"));
         vec![
-            produce(code, "two", Reg(2)),
-            produce(code, "one", Reg(1)),
-            Instruction::Move {
-                dst: Reg(3),
-                src: Reg(1),
-            },
-            send(one, Reg(3)),
-            send(two, Reg(2)),
-            Instruction::Halt,
+            produce(code, "two", 2),
+            produce(code, "one", 1),
+            mov(3, 1),
+            send(one, 3),
+            send(two, 2),
+            HALT,
         ]
     });
     bind(ok).expect("each has its frame");
     let other = assembled(TWO, |code| {
         let (one, two) = (label(code, "one"), label(code, "two"));
         vec![
-            produce(code, "two", Reg(1)),
-            produce(code, "two", Reg(2)),
-            send(one, Reg(1)),
-            send(two, Reg(2)),
-            Instruction::Halt,
+            produce(code, "two", 1),
+            produce(code, "two", 2),
+            send(one, 1),
+            send(two, 2),
+            HALT,
         ]
     });
     let refusal = bind(other)
@@ -499,14 +478,11 @@ fn refuses_a_payload_of_another_message_or_a_constant() {
     let constant = assembled(TWO, |code| {
         let (one, two) = (label(code, "one"), label(code, "two"));
         vec![
-            Instruction::Set {
-                dst: Reg(1),
-                value: Value::Nat(1),
-            },
-            send(one, Reg(1)),
-            produce(code, "two", Reg(2)),
-            send(two, Reg(2)),
-            Instruction::Halt,
+            set(1, Value::Nat(1)),
+            send(one, 1),
+            produce(code, "two", 2),
+            send(two, 2),
+            HALT,
         ]
     });
     let refusal = bind(constant).expect_err("it is a constant").to_string();
@@ -523,14 +499,11 @@ fn a_copy_in_another_register_is_the_same_value() {
         |code| {
             let one = label(code, "one");
             vec![
-                produce(code, "one", Reg(1)),
-                Instruction::Move {
-                    dst: Reg(2),
-                    src: Reg(1),
-                },
-                send(one, Reg(1)),
-                send(one, Reg(2)),
-                Instruction::Halt,
+                produce(code, "one", 1),
+                mov(2, 1),
+                send(one, 1),
+                send(one, 2),
+                HALT,
             ]
         },
     );
@@ -544,23 +517,19 @@ fn a_payload_from_two_paths_needs_a_frame_on_both() {
         or { b() from Host to Agent; one(Nat) from Agent to Host; }";
     let joined = |second: fn(&CodeImage) -> Instruction| {
         assembled(body, |code| {
-            let table = vec![(label(code, "a"), Pc(1)), (label(code, "b"), Pc(3))];
-            let (chan, dst) = (Reg(0), Reg(4));
+            let table = [(label(code, "a"), 1), (label(code, "b"), 3)];
             vec![
-                Instruction::Choose { chan, dst, table },
-                produce(code, "one", Reg(1)),
-                Instruction::Jump { target: Pc(4) },
+                choose(4, &table),
+                produce(code, "one", 1),
+                jump(4),
                 second(code),
-                send(label(code, "one"), Reg(1)),
-                Instruction::Halt,
+                send(label(code, "one"), 1),
+                HALT,
             ]
         })
     };
-    bind(joined(|code| produce(code, "one", Reg(1)))).expect("each path has its frame");
-    let refusal = bind(joined(|_| Instruction::Set {
-        dst: Reg(1),
-        value: Value::Nat(1),
-    }));
+    bind(joined(|code| produce(code, "one", 1))).expect("each path has its frame");
+    let refusal = bind(joined(|_| set(1, Value::Nat(1))));
     let refusal = refusal.expect_err("one path has none").to_string();
     assert!(refusal.contains("from different places"), "{refusal}");
 }
@@ -575,20 +544,13 @@ fn refuses_the_payload_of_an_earlier_round() {
         let one = label(code, "one");
         let (more, done) = (label(code, "more"), label(code, "done"));
         vec![
-            produce(code, "one", Reg(1)),
-            Instruction::Move {
-                dst: Reg(2),
-                src: Reg(1),
-            },
-            produce(code, "one", Reg(1)),
-            send(one, Reg(1)),
-            send(one, Reg(2)),
-            Instruction::Choose {
-                chan: Reg(0),
-                dst: Reg(4),
-                table: vec![(more, Pc(1)), (done, Pc(6))],
-            },
-            Instruction::Halt,
+            produce(code, "one", 1),
+            mov(2, 1),
+            produce(code, "one", 1),
+            send(one, 1),
+            send(one, 2),
+            choose(4, &[(more, 1), (done, 6)]),
+            HALT,
         ]
     });
     let refusal = bind(old)
@@ -604,42 +566,27 @@ fn refuses_the_payload_of_an_earlier_round() {
 fn a_decision_allows_one_arm_without_payload() {
     let body = "choice at Agent { one() from Agent to Host; } or { two() from Agent to Host; }
         choice at Agent { one() from Agent to Host; } or { two() from Agent to Host; }";
-    let arms = |code: &CodeImage, target: u32| Instruction::Offer {
-        chan: Reg(0),
-        selector: Reg(1),
-        arms: ["one", "two"]
-            .map(|name| Arm {
-                label: label(code, name),
-                val: Reg(2),
-                target: Pc(target),
-            })
-            .to_vec(),
+    let arms = |code: &CodeImage, selector: u8, target: u32| {
+        let arm = |name| (label(code, name), 2, target);
+        offer(selector, &[arm("one"), arm("two")])
     };
     let each = assembled(body, |code| {
-        let (first, second) = (arms(code, 2), arms(code, 4));
         vec![
-            decide(code, Reg(1)),
-            first,
-            decide(code, Reg(1)),
-            second,
-            Instruction::Halt,
+            decide(code, 1),
+            arms(code, 1, 2),
+            decide(code, 1),
+            arms(code, 1, 4),
+            HALT,
         ]
     });
     bind(each).expect("each has its frame");
     let kept = assembled(body, |code| {
-        let mut second = arms(code, 4);
-        if let Instruction::Offer { selector, .. } = &mut second {
-            *selector = Reg(3);
-        }
         vec![
-            decide(code, Reg(1)),
-            Instruction::Move {
-                dst: Reg(3),
-                src: Reg(1),
-            },
-            arms(code, 3),
-            second,
-            Instruction::Halt,
+            decide(code, 1),
+            mov(3, 1),
+            arms(code, 1, 3),
+            arms(code, 3, 4),
+            HALT,
         ]
     });
     let refusal = bind(kept)
@@ -655,29 +602,12 @@ fn a_decision_allows_one_arm_without_payload() {
 fn the_number_of_a_spawned_program_is_not_a_payload() {
     let spawned = |code: &CodeImage, first: Vec<Instruction>| {
         let (one, two) = (label(code, "one"), label(code, "two"));
-        let mut own = vec![Instruction::Spawn {
-            program: ProgramId(4),
-            args: vec![],
-            dst: Reg(1),
-        }];
+        let mut own = vec![spawn(4, &[], 1)];
         own.extend(first);
-        own.extend([
-            send(one, Reg(1)),
-            produce(code, "two", Reg(2)),
-            send(two, Reg(2)),
-            Instruction::Halt,
-        ]);
+        own.extend([send(one, 1), produce(code, "two", 2), send(two, 2), HALT]);
         own
     };
-    let with_child = |mut code: CodeImage| {
-        code.programs.push(Program {
-            name: "child".to_owned(),
-            registers: 1,
-            code: vec![Instruction::Halt],
-        });
-        code
-    };
-    let number = with_child(assembled(TWO, |code| spawned(code, vec![])));
+    let number = with_child(assembled(TWO, |code| spawned(code, vec![])), 1, [HALT]);
     let refusal = bind(number)
         .expect_err("the number is no frame")
         .to_string();
@@ -685,10 +615,8 @@ fn the_number_of_a_spawned_program_is_not_a_payload() {
         refusal.contains("`one` from `Agent` to `Host`"),
         "{refusal}"
     );
-    let asked = assembled(TWO, |code| {
-        spawned(code, vec![produce(code, "one", Reg(1))])
-    });
-    bind(with_child(asked)).expect("each has its frame");
+    let asked = assembled(TWO, |code| spawned(code, vec![produce(code, "one", 1)]));
+    bind(with_child(asked, 1, [HALT])).expect("each has its frame");
 }
 
 #[test]
@@ -696,16 +624,10 @@ fn refuses_an_unverified_image_without_a_panic() {
     let wrong = assembled(TWO, |code| {
         let two = label(code, "two");
         vec![
-            send(two, Reg(200)),
-            Instruction::Offer {
-                chan: Reg(9),
-                selector: Reg(99),
-                arms: vec![],
-            },
-            Instruction::Jump {
-                target: Pc(u32::MAX),
-            },
-            invoke(60_000, Reg(77)),
+            send(two, 200),
+            over(9, offer(99, &[])),
+            jump(u32::MAX),
+            invoke(60_000, &[], 77, None),
         ]
     });
     let image = VerifiedImage::unchecked(wrong);

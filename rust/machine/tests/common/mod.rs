@@ -1,4 +1,4 @@
-//! A small assembler for test images, and scripted handlers.
+//! The image builder, with the tables of the test images, and scripted handlers.
 #![allow(
     dead_code,
     unreachable_pub,
@@ -7,14 +7,13 @@
 
 use std::sync::Arc;
 
+pub use antiphon_machine::build::*;
 use antiphon_machine::invariants::Watch;
 use antiphon_machine::*;
 
-pub const A: RoleId = RoleId(0);
-pub const B: RoleId = RoleId(1);
-pub const R0: Reg = Reg(0);
-pub const R1: Reg = Reg(1);
-pub const R2: Reg = Reg(2);
+pub const R0: u8 = 0;
+pub const R1: u8 = 1;
+pub const R2: u8 = 2;
 
 pub const UNIT: SortId = SortId(0);
 pub const NAT: SortId = SortId(1);
@@ -25,22 +24,16 @@ pub const NATS: SortId = SortId(5);
 pub const X: LabelId = LabelId(0);
 pub const Y: LabelId = LabelId(1);
 
-/// An image of roles A, B, … with the given programs and automata. It has labels x and y, the sorts
-/// above, and one operation per class, from nat to nat.
-pub fn image(roles: Vec<(Vec<Instruction>, Vec<State>)>) -> CodeImage {
-    let operation = |name: &str, class| Operation {
-        interface: 0,
-        name: name.to_owned(),
-        class,
-        args: vec![NAT],
-        result: NAT,
-        budget: None,
-        retries: 0,
-    };
-    let mut image = CodeImage {
-        name: "test".to_owned(),
-        version: 1,
-        labels: vec!["x".to_owned(), "y".to_owned()],
+/// The command `do`.
+pub const DO: u16 = 0;
+/// The check `prove`.
+pub const PROVE: u16 = 1;
+
+/// An image of roles A, B, …, each with four registers. It has labels x and y, the sorts above and
+/// one that is x or y, and the operations above, from nat to nat.
+pub fn image(parts: Vec<Part>) -> CodeImage {
+    CodeImage {
+        labels: names(["x", "y"]),
         sorts: vec![
             Sort::Unit,
             Sort::Nat,
@@ -50,104 +43,54 @@ pub fn image(roles: Vec<(Vec<Instruction>, Vec<State>)>) -> CodeImage {
             Sort::List(NAT),
             Sort::Arm(vec![X, Y]),
         ],
-        interfaces: vec![Interface {
-            name: "world".to_owned(),
-            version: 1,
-        }],
+        interfaces: vec![interface("world")],
         operations: vec![
-            operation("do", Class::Command),
-            operation("prove", Class::Check),
+            operation("do", Class::Command, &[NAT], NAT),
+            operation("prove", Class::Check, &[NAT], NAT),
         ],
-        ..CodeImage::default()
-    };
-    for (n, (code, states)) in (0u8..).zip(roles) {
-        let name = char::from(b'A' + n).to_string();
-        image.roles.push(Role {
-            name: name.clone(),
-            automaton: Automaton { states },
-        });
-        image.programs.push(Program {
-            name,
-            registers: 4,
-            code,
-        });
-    }
-    image
-}
-
-pub fn go(label: LabelId, sort: SortId, next: u32) -> Transition {
-    Transition {
-        label,
-        sort,
-        next: StateId(next),
+        ..build::image("test", lettered(4, parts))
     }
 }
 
-pub fn to_b(branches: Vec<Transition>) -> State {
-    State::Send { to: B, branches }
+/// An image of one role, which sends and receives nothing.
+pub fn solo(code: Vec<Instruction>) -> CodeImage {
+    image(vec![alone(code)])
 }
 
-pub fn from_a(branches: Vec<Transition>) -> State {
-    State::Recv { from: A, branches }
+/// An image in which A's automaton sends one x of this sort to B.
+pub fn pair(sort: SortId, a: Vec<Instruction>, b: Vec<Instruction>) -> CodeImage {
+    image(vec![
+        (a, vec![to_b([go(X, sort, 1)]), END]),
+        (b, vec![from_a([go(X, sort, 1)]), END]),
+    ])
 }
 
-pub fn set(dst: Reg, value: impl Into<Value>) -> Instruction {
-    Instruction::Set {
-        dst,
-        value: value.into(),
-    }
+pub fn to_b(branches: impl IntoIterator<Item = Transition>) -> State {
+    to(B, branches)
 }
 
-pub fn send(label: LabelId, val: Reg) -> Instruction {
-    Instruction::Send {
-        chan: R0,
-        label,
-        val,
-    }
+pub fn from_a(branches: impl IntoIterator<Item = Transition>) -> State {
+    from(A, branches)
 }
 
-pub fn receive(label: LabelId, dst: Reg) -> Instruction {
-    Instruction::Receive {
-        chan: R0,
-        label,
-        dst,
-    }
+/// The states for `count` messages x with a nat, then the end.
+pub fn times(count: u32, state: impl Fn(Vec<Transition>) -> State) -> Vec<State> {
+    repeated(count, X, NAT, state)
 }
 
 /// `do(arg) -> dst`.
-pub fn act(arg: Reg, dst: Reg) -> Instruction {
-    Instruction::Invoke {
-        operation: OperationId(0),
-        args: vec![arg],
-        dst,
-        on_failure: None,
-    }
+pub fn act(arg: u8, dst: u8) -> Instruction {
+    invoke(DO, &[arg], dst, None)
 }
 
-pub fn act_or(arg: Reg, dst: Reg, target: u32) -> Instruction {
-    let on_failure = Some(Pc(target));
-    Instruction::Invoke {
-        operation: OperationId(0),
-        args: vec![arg],
-        dst,
-        on_failure,
-    }
+/// `do(arg) -> dst`, with a failure branch.
+pub fn act_or(arg: u8, dst: u8, target: u32) -> Instruction {
+    invoke(DO, &[arg], dst, Some(target))
 }
 
-pub fn prove(arg: Reg, dst: Reg, witness: Reg) -> Instruction {
-    let operation = OperationId(1);
-    Instruction::Check {
-        operation,
-        args: vec![arg],
-        dst,
-        witness,
-        on_failure: None,
-    }
-}
-
-/// A role that does nothing.
-pub fn silent() -> (Vec<Instruction>, Vec<State>) {
-    (vec![Instruction::Halt], vec![State::End])
+/// `prove(arg) -> dst`, with its evidence in `witness`.
+pub fn prove(arg: u8, dst: u8, witness: u8) -> Instruction {
+    check(PROVE, &[arg], dst, witness, None)
 }
 
 pub fn later(_: &EffectRequest<'_>) -> Reply {
@@ -258,17 +201,13 @@ pub fn fault_with(image: CodeImage, config: ProtocolMachineConfig) -> Fault {
 /// Two roles that issue effects for ever: a command with a failure branch, then a check without
 /// one, which issues a witness.
 pub fn asking_for_ever() -> Arc<VerifiedImage> {
-    let again = Instruction::Jump { target: Pc(1) };
-    let code = vec![
+    let asking = alone(vec![
         set(R1, 5u64),
         act_or(R1, R2, 3),
-        prove(R1, R2, Reg(3)),
-        again,
-    ];
-    let mut image = image(vec![
-        (code.clone(), vec![State::End]),
-        (code, vec![State::End]),
+        prove(R1, R2, 3),
+        jump(1),
     ]);
+    let mut image = image(vec![asking.clone(), asking]);
     image.operations[0].retries = 2;
     image.operations[0].budget = Some(3);
     Arc::new(VerifiedImage::unchecked(image))
@@ -301,16 +240,8 @@ pub fn agree(one: &ProtocolMachineKernel, other: &ProtocolMachineKernel, when: &
 
 /// A role that issues a check, then a command, and halts.
 pub fn proving() -> Arc<VerifiedImage> {
-    let code = vec![
-        set(R1, 1u64),
-        prove(R1, R2, Reg(3)),
-        act(R1, R2),
-        Instruction::Halt,
-    ];
-    Arc::new(VerifiedImage::unchecked(image(vec![(
-        code,
-        vec![State::End],
-    )])))
+    let code = vec![set(R1, 1u64), prove(R1, R2, 3), act(R1, R2), HALT];
+    Arc::new(VerifiedImage::unchecked(solo(code)))
 }
 
 /// A handler that answers checks with success in place, and everything else later.

@@ -8,24 +8,12 @@ use antiphon_machine::*;
 const FROM: SortId = SortId(7);
 const TO: SortId = SortId(8);
 
-fn operation(
-    image: &mut CodeImage,
-    class: Class,
-    args: Vec<SortId>,
-    result: SortId,
-) -> OperationId {
-    let name = format!("op{}", image.operations.len());
-    let (interface, budget, retries) = (0, None, 0);
-    image.operations.push(Operation {
-        interface,
-        name,
-        class,
-        args,
-        result,
-        budget,
-        retries,
-    });
-    OperationId(image.operations.len() as u16 - 1)
+/// Adds an operation and returns its row.
+fn add_operation(image: &mut CodeImage, class: Class, args: &[SortId], result: SortId) -> u16 {
+    let row = image.operations.len() as u16;
+    let name = format!("op{row}");
+    image.operations.push(operation(&name, class, args, result));
+    row
 }
 
 fn enumeration(variants: usize) -> Sort {
@@ -38,44 +26,24 @@ fn enumeration(variants: usize) -> Sort {
 
 /// One role that receives the outcome of an operation with result sort `FROM` in R1, by success or
 /// by failure, and passes register `given` to an operation that takes `TO`.
-fn hands_over(from: Sort, to: Sort, class: Class, failed: bool, given: Reg) -> CodeImage {
+fn hands_over(from: Sort, to: Sort, class: Class, failed: bool, given: u8) -> CodeImage {
     let mut image = image(vec![silent()]);
     image.sorts.extend([from, to]);
-    let check = class == Class::Check;
-    let get = operation(&mut image, class, vec![], FROM);
-    let put = operation(&mut image, Class::Command, vec![TO], UNIT);
-    let on_failure = failed.then_some(Pc(2));
-    let get = match check {
-        true => Instruction::Check {
-            operation: get,
-            args: vec![],
-            dst: R1,
-            witness: R2,
-            on_failure,
-        },
-        false => Instruction::Invoke {
-            operation: get,
-            args: vec![],
-            dst: R1,
-            on_failure,
-        },
-    };
-    let on_failure = None;
-    let put = Instruction::Invoke {
-        operation: put,
-        args: vec![given],
-        dst: Reg(3),
-        on_failure,
-    };
-    let first = if failed {
-        Instruction::Halt
+    let is_check = class == Class::Check;
+    let get = add_operation(&mut image, class, &[], FROM);
+    let put = add_operation(&mut image, Class::Command, &[TO], UNIT);
+    let put = invoke(put, &[given], 3, None);
+    let on_failure = failed.then_some(2);
+    let get = if is_check {
+        check(get, &[], R1, R2, on_failure)
     } else {
-        put.clone()
+        invoke(get, &[], R1, on_failure)
     };
-    image.programs[0].code = vec![get, first, put, Instruction::Halt];
-    if !failed {
-        image.programs[0].code.remove(2);
-    }
+    image.programs[0].code = if failed {
+        vec![get, HALT, put, HALT]
+    } else {
+        vec![get, put, HALT]
+    };
     image
 }
 
@@ -151,24 +119,8 @@ fn evidence_has_no_sort() {
 #[test]
 fn a_child_cannot_use_an_endpoint_passed_to_it() {
     let spawn = |arg| {
-        let args = vec![arg];
-        let code = vec![
-            set(R1, 1u64),
-            Instruction::Spawn {
-                program: ProgramId(1),
-                args,
-                dst: R2,
-            },
-            Instruction::Halt,
-        ];
-        let mut image = image(vec![(code, vec![State::End])]);
-        let code = vec![act(R0, R1), Instruction::Halt];
-        image.programs.push(Program {
-            name: "child".to_owned(),
-            registers: 2,
-            code,
-        });
-        image.verify().is_ok()
+        let image = solo(vec![set(R1, 1u64), spawn(1, &[arg], R2), HALT]);
+        with_child(image, 2, [act(R0, R1), HALT]).verify().is_ok()
     };
     assert!(spawn(R1));
     assert!(!spawn(R0));
@@ -180,47 +132,24 @@ fn a_boolean_selector_stays_a_boolean() {
     let chosen_by = |select: Vec<Instruction>, payload: SortId| {
         let mut code = select;
         let n = code.len() as u32;
-        let arm = |label, target| Arm {
-            label,
-            val: R2,
-            target: Pc(target),
-        };
         let arms = if n == 2 {
-            vec![arm(X, n + 1), arm(Y, n + 3)]
+            vec![(X, R2, n + 1), (Y, R2, n + 3)]
         } else {
-            vec![arm(Y, n + 1)]
+            vec![(Y, R2, n + 1)]
         };
-        let branches = arms.iter().map(|arm| go(arm.label, UNIT, 1)).collect();
-        code.push(Instruction::Offer {
-            chan: R0,
-            selector: R1,
-            arms,
-        });
-        code.extend([send(X, R1), Instruction::Halt]);
+        let branches: Vec<_> = arms.iter().map(|(label, ..)| go(*label, UNIT, 1)).collect();
+        code.push(offer(R1, &arms));
+        code.extend([send(X, R1), HALT]);
         if n == 2 {
-            code.extend([send(X, R1), Instruction::Halt]);
+            code.extend([send(X, R1), HALT]);
         }
-        let a = (
-            code,
-            vec![to_b(branches), to_b(vec![go(X, payload, 2)]), State::End],
-        );
+        let a = (code, vec![to_b(branches), to_b([go(X, payload, 2)]), END]);
         let mut image = image(vec![a, silent()]);
-        operation(&mut image, Class::Command, vec![], BOOL);
+        add_operation(&mut image, Class::Command, &[], BOOL);
         image
     };
-    let decided = || {
-        let (operation, args, dst) = (OperationId(2), vec![], R1);
-        vec![
-            set(R2, Value::Unit),
-            Instruction::Invoke {
-                operation,
-                args,
-                dst,
-                on_failure: None,
-            },
-        ]
-    };
-    let fixed = || vec![set(R2, Value::Unit), set(R1, true), Instruction::Yield];
+    let decided = || vec![set(R2, Value::Unit), invoke(2, &[], R1, None)];
+    let fixed = || vec![set(R2, Value::Unit), set(R1, true), YIELD];
     for select in [decided(), fixed()] {
         assert!(chosen_by(select.clone(), NAT).verify().is_err());
         chosen_by(select, BOOL)
@@ -236,12 +165,7 @@ fn a_boolean_selector_stays_a_boolean() {
 
 #[test]
 fn a_constant_holds_no_endpoint_or_evidence_and_is_bounded_in_depth() {
-    let constant = |value: Value| {
-        image(vec![(
-            vec![set(R1, value), Instruction::Halt],
-            vec![State::End],
-        )])
-    };
+    let constant = |value: Value| solo(vec![set(R1, value), HALT]);
     let nested = |levels: u32| (1..levels).fold(Value::Unit, |inner, _| Value::list(vec![inner]));
     let deepest = constant(nested(bounds::SORT_DEPTH_MAX))
         .verify()
@@ -296,20 +220,15 @@ fn comparing_sorts_does_not_unfold_them() {
 #[test]
 fn constants_and_images_are_bounded_in_length() {
     let wrong = |image: CodeImage| image.verify().expect_err("it is too long").to_string();
-    let solo = |code| image(vec![(code, vec![State::End])]);
     let constant = |len| set(R1, Value::bytes(&vec![0; len]));
     let longest = bounds::CONSTANT_LEN_MAX - 3;
-    assert!(
-        solo(vec![constant(longest), Instruction::Halt])
-            .verify()
-            .is_ok()
-    );
+    assert!(solo(vec![constant(longest), HALT]).verify().is_ok());
     assert_eq!(
-        wrong(solo(vec![constant(longest + 3), Instruction::Halt])),
+        wrong(solo(vec![constant(longest + 3), HALT])),
         "program 0, instruction 0: bytes of a constant: 65541 is over the bound of 65536"
     );
     let mut many = vec![constant(longest); bounds::IMAGE_LEN_MAX / longest + 1];
-    many.push(Instruction::Halt);
+    many.push(HALT);
     let error = wrong(solo(many));
     let bound = "is over the bound of 8388608";
     assert!(

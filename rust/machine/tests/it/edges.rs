@@ -8,21 +8,8 @@ use crate::common::*;
 use antiphon_codec::{Limits, decode_strict, diagnostic};
 use antiphon_machine::*;
 
-fn solo(code: Vec<Instruction>) -> CodeImage {
-    image(vec![(code, vec![State::End])])
-}
-
 fn config() -> ProtocolMachineConfig {
     ProtocolMachineConfig::default()
-}
-
-fn invoke(operation: u16, args: Vec<Reg>, dst: Reg) -> Instruction {
-    Instruction::Invoke {
-        operation: OperationId(operation),
-        args,
-        dst,
-        on_failure: None,
-    }
 }
 
 fn own(session: u32, name: &str) -> Ingress {
@@ -35,12 +22,12 @@ fn own(session: u32, name: &str) -> Ingress {
 #[test]
 fn the_automaton_is_checked_before_the_instructions_label() {
     let a = (
-        vec![set(R1, 1u64), send(X, R1), Instruction::Halt],
-        vec![to_b(vec![go(X, NAT, 1)]), State::End],
+        vec![set(R1, 1u64), send(X, R1), HALT],
+        vec![to_b([go(X, NAT, 1)]), END],
     );
     let b = (
-        vec![receive(Y, R1), Instruction::Halt],
-        vec![from_a(vec![go(Y, NAT, 1)]), State::End],
+        vec![receive(Y, R1), HALT],
+        vec![from_a([go(Y, NAT, 1)]), END],
     );
     let fault = Fault::WrongLabel {
         role: B,
@@ -52,10 +39,7 @@ fn the_automaton_is_checked_before_the_instructions_label() {
 
 #[test]
 fn a_receive_checks_its_register_before_it_blocks() {
-    let b = (
-        vec![receive(X, Reg(9))],
-        vec![from_a(vec![go(X, NAT, 1)]), State::End],
-    );
+    let b = (vec![receive(X, 9)], vec![from_a([go(X, NAT, 1)]), END]);
     let fault = Fault::OutOfRegisters {
         register: Reg(9),
         count: 4,
@@ -65,16 +49,7 @@ fn a_receive_checks_its_register_before_it_blocks() {
 
 #[test]
 fn an_offer_checks_its_selector_before_its_channel() {
-    let arms = vec![Arm {
-        label: X,
-        val: R1,
-        target: Pc(0),
-    }];
-    let offer = Instruction::Offer {
-        chan: R2,
-        selector: R1,
-        arms,
-    };
+    let offer = over(R2, offer(R1, &[(X, R1, 0)]));
     assert_eq!(
         fault_of(solo(vec![set(R1, 7u64), offer])),
         Fault::SelectorOutside { got: 7 }
@@ -83,12 +58,8 @@ fn an_offer_checks_its_selector_before_its_channel() {
 
 #[test]
 fn a_move_checks_its_source_before_its_destination() {
-    let code = vec![Instruction::Move {
-        dst: Reg(8),
-        src: Reg(9),
-    }];
     assert_eq!(
-        fault_of(solo(code)),
+        fault_of(solo(vec![mov(8, 9)])),
         Fault::OutOfRegisters {
             register: Reg(9),
             count: 4
@@ -98,32 +69,15 @@ fn a_move_checks_its_source_before_its_destination() {
 
 #[test]
 fn an_operation_needs_exactly_its_arguments() {
-    for args in [vec![], vec![R1, R1]] {
-        assert_eq!(
-            fault_of(solo(vec![set(R1, 1u64), invoke(0, args, R1)])),
-            Fault::WrongOperation
-        );
+    for args in [&[][..], &[R1, R1]] {
+        let code = vec![set(R1, 1u64), invoke(DO, args, R1, None)];
+        assert_eq!(fault_of(solo(code)), Fault::WrongOperation);
     }
 }
 
-fn spawning(args: Vec<Reg>, dst: Reg, registers: u8) -> CodeImage {
-    let spawn = Instruction::Spawn {
-        program: ProgramId(1),
-        args,
-        dst,
-    };
-    let mut image = solo(vec![
-        set(R1, 5u64),
-        spawn,
-        Instruction::Jump { target: Pc(1) },
-    ]);
-    let code = vec![act(R0, R0), Instruction::Halt];
-    image.programs.push(Program {
-        name: "child".to_owned(),
-        registers,
-        code,
-    });
-    image
+fn spawning(args: &[u8], dst: u8, registers: u8) -> CodeImage {
+    let image = solo(vec![set(R1, 5u64), spawn(1, args, dst), jump(1)]);
+    with_child(image, registers, [act(R0, R0), HALT])
 }
 
 #[test]
@@ -133,7 +87,7 @@ fn spawning_stops_at_its_bound_and_checks_its_operands_first() {
         priorities: BTreeMap::from([("A".to_owned(), 9)]),
         ..config()
     };
-    let mut machine = opened(spawning(vec![R1], R2, 2), config.clone());
+    let mut machine = opened(spawning(&[R1], R2, 2), config.clone());
     rest(&mut machine);
     let priorities: Vec<_> = session(&machine)
         .coroutines()
@@ -149,9 +103,9 @@ fn spawning_stops_at_its_bound_and_checks_its_operands_first() {
         coroutines_max: 1,
         ..config
     };
-    let fault = fault_with(spawning(vec![R1], R2, 2), full.clone());
+    let fault = fault_with(spawning(&[R1], R2, 2), full.clone());
     assert_eq!(fault, Fault::CoroutineBound { max: 1 });
-    let fault = fault_with(spawning(vec![R1], Reg(9), 2), full.clone());
+    let fault = fault_with(spawning(&[R1], 9, 2), full.clone());
     assert_eq!(
         fault,
         Fault::OutOfRegisters {
@@ -160,7 +114,7 @@ fn spawning_stops_at_its_bound_and_checks_its_operands_first() {
         }
     );
     // Only an unverified image can pass more arguments than a program may have registers.
-    let fault = fault_with(spawning(vec![R1; 17], R2, 16), full);
+    let fault = fault_with(spawning(&[R1; 17], R2, 16), full);
     assert_eq!(
         fault,
         Fault::OutOfRegisters {
@@ -168,7 +122,7 @@ fn spawning_stops_at_its_bound_and_checks_its_operands_first() {
             count: 16
         }
     );
-    let mut machine = opened(spawning(vec![R1; 17], R2, 20), self::config());
+    let mut machine = opened(spawning(&[R1; 17], R2, 20), self::config());
     for _ in 0..2 {
         let _ = machine.turn();
     }
@@ -180,15 +134,8 @@ fn spawning_stops_at_its_bound_and_checks_its_operands_first() {
 #[test]
 fn a_payload_may_be_as_long_as_the_bound_and_no_longer() {
     let say = |text: &str| {
-        let a = (
-            vec![set(R1, text), send(X, R1), Instruction::Halt],
-            vec![to_b(vec![go(X, TEXT, 1)]), State::End],
-        );
-        let b = (
-            vec![receive(X, R1), Instruction::Halt],
-            vec![from_a(vec![go(X, TEXT, 1)]), State::End],
-        );
-        image(vec![a, b])
+        let a = vec![set(R1, text), send(X, R1), HALT];
+        pair(TEXT, a, vec![receive(X, R1), HALT])
     };
     let config = ProtocolMachineConfig {
         payload_len_max: 5,
@@ -205,10 +152,7 @@ fn a_payload_may_be_as_long_as_the_bound_and_no_longer() {
 
 #[test]
 fn a_blocked_attempt_counts_as_a_step() {
-    let b = (
-        vec![receive(X, R1)],
-        vec![from_a(vec![go(X, NAT, 1)]), State::End],
-    );
+    let b = (vec![receive(X, R1)], vec![from_a([go(X, NAT, 1)]), END]);
     let mut machine = opened(image(vec![silent(), b]), config());
     assert!(matches!(rest(&mut machine), Rest::Stuck(_)));
     assert_eq!(machine.kernel().step_index(), 2);
@@ -219,8 +163,8 @@ fn an_operation_without_a_budget_uses_the_machines_default() {
     let mut image = solo(vec![
         set(R1, 1u64),
         act(R1, R1),
-        invoke(2, vec![R1], R1),
-        Instruction::Halt,
+        invoke(2, &[R1], R1, None),
+        HALT,
     ]);
     let hasty = Operation {
         budget: Some(3),
@@ -243,7 +187,7 @@ fn an_operation_without_a_budget_uses_the_machines_default() {
 
 #[test]
 fn a_deadline_saturates_at_the_last_tick() {
-    let mut image = solo(vec![set(R1, 1u64), act(R1, R1), Instruction::Halt]);
+    let mut image = solo(vec![set(R1, 1u64), act(R1, R1), HALT]);
     image.operations[0].budget = Some(u64::MAX);
     let mut machine = opened(image, config());
     ingress(&mut machine, Ingress::AdvanceClock { ticks: 9 }).expect("the clock does not overflow");
@@ -254,7 +198,7 @@ fn a_deadline_saturates_at_the_last_tick() {
 #[test]
 fn only_an_unavailable_effect_is_retried() {
     for kind in FailureKind::ALL {
-        let mut image = solo(vec![set(R1, 1u64), act(R1, R1), Instruction::Halt]);
+        let mut image = solo(vec![set(R1, 1u64), act(R1, R1), HALT]);
         image.operations[0].retries = 1;
         let mut machine = opened(image, config());
         rest(&mut machine);
@@ -268,7 +212,7 @@ fn only_an_unavailable_effect_is_retried() {
 /// A retry gets a new number, so it comes after the effects that others issued in the meantime.
 #[test]
 fn a_retry_comes_after_the_effects_already_outstanding() {
-    let asks = || (vec![set(R1, 1u64), act(R1, R1)], vec![State::End]);
+    let asks = || alone(vec![set(R1, 1u64), act(R1, R1)]);
     let mut image = image(vec![asks(), asks()]);
     image.operations[0].retries = 1;
     let mut machine = opened(image, config());
@@ -305,12 +249,7 @@ fn an_unexpected_outcome_is_late_or_was_never_issued() {
 
 /// A issues a check, and then a command that is never answered.
 fn proving() -> CodeImage {
-    solo(vec![
-        set(R1, 1u64),
-        prove(R1, R1, R2),
-        act(R1, R1),
-        Instruction::Halt,
-    ])
+    solo(vec![set(R1, 1u64), prove(R1, R1, R2), act(R1, R1), HALT])
 }
 
 #[test]
@@ -381,8 +320,8 @@ fn witnesses_expire_by_time_and_then_by_session() {
 
 #[test]
 fn an_owners_name_has_at_most_256_bytes() {
-    let mut machine = opened(solo(vec![Instruction::Halt]), config());
-    let image = Arc::new(VerifiedImage::unchecked(solo(vec![Instruction::Halt])));
+    let mut machine = opened(solo(vec![HALT]), config());
+    let image = Arc::new(VerifiedImage::unchecked(solo(vec![HALT])));
     machine
         .load_choreography(&image, &"n".repeat(256))
         .expect("the last that fits");
@@ -396,11 +335,8 @@ fn session_bytes_are_its_fields_in_order() {
     let mut a = proving().programs[0].code.clone();
     a[2] = act_or(R1, R1, 3);
     a.splice(3..3, [send(X, R1), act(R1, R1)]);
-    let a = (a, vec![to_b(vec![go(X, NAT, 1)]), State::End]);
-    let b = (
-        vec![act(R0, R0)],
-        vec![from_a(vec![go(X, NAT, 1)]), State::End],
-    );
+    let a = (a, vec![to_b([go(X, NAT, 1)]), END]);
+    let b = (vec![act(R0, R0)], vec![from_a([go(X, NAT, 1)]), END]);
     let mut image = image(vec![a, b]);
     image.programs[1].code = vec![set(R1, 2u64), act(R1, R1)];
     image.programs.truncate(2);
@@ -490,12 +426,9 @@ fn priorities_are_read_only_in_name_order() {
 fn an_edge_without_a_number_is_a_missing_row() {
     let mut states: Vec<_> = (0..=u16::MAX)
         .rev()
-        .map(|to| State::Send {
-            to: RoleId(to),
-            branches: vec![go(X, NAT, 0)],
-        })
+        .map(|role| to(RoleId(role), [go(X, NAT, 0)]))
         .collect();
-    states.push(State::End);
+    states.push(END);
     let image = image(vec![(vec![set(R1, 1u64), send(X, R1)], states)]);
     let fault = Fault::NoSuchRow {
         table: Table::Edges,
@@ -508,7 +441,7 @@ fn an_edge_without_a_number_is_a_missing_row() {
 #[test]
 fn the_next_deadline_ignores_ended_sessions() {
     let asking = |budget| {
-        let mut image = solo(vec![set(R1, 1u64), act_or(R1, R1, 2), Instruction::Halt]);
+        let mut image = solo(vec![set(R1, 1u64), act_or(R1, R1, 2), HALT]);
         image.operations[0].budget = Some(budget);
         image
     };
@@ -599,7 +532,7 @@ fn a_choice_must_be_a_label_of_its_sort() {
         (Y.0 + 1, false),
         (u16::MAX, false),
     ] {
-        let mut image = solo(vec![set(R1, 1u64), act(R1, R1), Instruction::Halt]);
+        let mut image = solo(vec![set(R1, 1u64), act(R1, R1), HALT]);
         image.operations[0].result = SortId(6);
         assert_eq!(image.sorts[6], Sort::Arm(vec![X, Y]));
         let mut machine = opened(image, config());

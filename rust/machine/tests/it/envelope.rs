@@ -8,17 +8,8 @@ use antiphon_machine::*;
 /// The log of a machine with two sessions, where each yields and issues one effect. It is
 /// stepped by the schedule, changed by `change`, and then run until it rests.
 fn run(schedule: &[u32], change: impl FnOnce(&mut ProtocolMachineKernel, &mut RunLog)) -> RunLog {
-    let code = || {
-        let end = vec![State::End];
-        let ask = vec![
-            set(R1, 5u64),
-            Instruction::Yield,
-            act(R1, R2),
-            Instruction::Halt,
-        ];
-        vec![(ask, end)]
-    };
-    let image = Arc::new(image(code()).verify().expect("sound"));
+    let image = solo(vec![set(R1, 5u64), YIELD, act(R1, R2), HALT]);
+    let image = Arc::new(image.verify().expect("sound"));
     let mut kernel = ProtocolMachineKernel::new(ProtocolMachineConfig::default());
     let mut log = RunLog::default();
     kernel.load(&image);

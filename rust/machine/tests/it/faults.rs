@@ -4,229 +4,142 @@
 use crate::common::*;
 use antiphon_machine::*;
 
-fn solo(code: Vec<Instruction>) -> CodeImage {
-    image(vec![(code, vec![State::End])])
-}
-
-/// A runs this program, which sends x with the given payload sort to B.
+/// A runs this program, and its automaton sends x with the given payload sort to B.
 fn sender(code: Vec<Instruction>, sort: SortId) -> CodeImage {
-    let b = (
-        vec![receive(X, R1), Instruction::Halt],
-        vec![from_a(vec![go(X, sort, 1)]), State::End],
-    );
-    image(vec![
-        (code, vec![to_b(vec![go(X, sort, 1)]), State::End]),
-        b,
-    ])
+    pair(sort, code, vec![receive(X, R1), HALT])
+}
+
+fn no_register(register: u8) -> Fault {
+    let (register, count) = (Reg(register), 4);
+    Fault::OutOfRegisters { register, count }
+}
+
+fn no_row(table: Table, index: u32) -> Fault {
+    Fault::NoSuchRow { table, index }
+}
+
+fn wrong_sort(expected: SortId, got: Form) -> Fault {
+    Fault::WrongSort { expected, got }
+}
+
+fn wrong_state(state: u32, expected: Action, got: Action) -> Fault {
+    let (role, state) = (A, StateId(state));
+    Fault::WrongState {
+        role,
+        state,
+        expected,
+        got,
+    }
+}
+
+fn endpoint_open() -> Fault {
+    let (role, state) = (A, StateId(0));
+    Fault::EndpointOpen { role, state }
 }
 
 #[test]
-fn out_of_registers() {
-    let fault = fault_of(solo(vec![Instruction::Move {
-        dst: R1,
-        src: Reg(9),
-    }]));
-    assert_eq!(
-        fault,
-        Fault::OutOfRegisters {
-            register: Reg(9),
-            count: 4
-        }
-    );
-    let fault = fault_of(solo(vec![set(Reg(4), 1u64)]));
-    assert_eq!(
-        fault,
-        Fault::OutOfRegisters {
-            register: Reg(4),
-            count: 4
-        }
-    );
-    let fault = fault_of(sender(vec![send(X, Reg(255))], UNIT));
-    assert_eq!(
-        fault,
-        Fault::OutOfRegisters {
-            register: Reg(255),
-            count: 4
-        }
-    );
-}
-
-#[test]
-fn pc_out_of_bounds() {
-    let fault = fault_of(solo(vec![Instruction::Jump { target: Pc(7) }]));
-    assert_eq!(fault, Fault::PcOutOfBounds { pc: Pc(7), len: 1 });
-    let fault = fault_of(solo(vec![]));
-    assert_eq!(fault, Fault::PcOutOfBounds { pc: Pc(0), len: 0 });
-}
-
-#[test]
-fn no_such_row() {
-    let operation = OperationId(77);
-    let code = vec![Instruction::Invoke {
-        operation,
-        args: vec![],
-        dst: R1,
-        on_failure: None,
-    }];
-    let expected = Fault::NoSuchRow {
-        table: Table::Operations,
-        index: 77,
-    };
-    assert_eq!(fault_of(solo(code)), expected);
-
-    let code = vec![Instruction::Spawn {
-        program: ProgramId(5),
-        args: vec![],
-        dst: R1,
-    }];
-    let expected = Fault::NoSuchRow {
-        table: Table::Programs,
-        index: 5,
-    };
-    assert_eq!(fault_of(solo(code)), expected);
-
-    let code = vec![
-        set(R1, 1u64),
-        Instruction::Set {
-            dst: R0,
-            value: Value::Endpoint(RoleId(8)),
-        },
-        send(X, R1),
+fn a_role_without_messages_ends_with_the_fault_of_its_program() {
+    let cases = [
+        (vec![mov(R1, 9)], no_register(9)),
+        (vec![set(4, 1u64)], no_register(4)),
+        (vec![jump(7)], Fault::PcOutOfBounds { pc: Pc(7), len: 1 }),
+        (vec![], Fault::PcOutOfBounds { pc: Pc(0), len: 0 }),
+        (
+            vec![invoke(77, &[], R1, None)],
+            no_row(Table::Operations, 77),
+        ),
+        (vec![spawn(5, &[], R1)], no_row(Table::Programs, 5)),
+        (
+            vec![set(R0, Value::Endpoint(RoleId(8))), send(X, R1)],
+            no_row(Table::Roles, 8),
+        ),
+        (
+            vec![set(R1, "no number"), act(R1, R2)],
+            wrong_sort(NAT, Form::Text),
+        ),
+        (
+            vec![set(R1, true), branch(R1, &[(0, 0), (2, 0)])],
+            Fault::NoSuchBranch { got: 1 },
+        ),
+        (
+            vec![set(R1, 1u64), check(DO, &[R1], R1, R2, None)],
+            Fault::WrongOperation,
+        ),
+        (vec![invoke(DO, &[], R1, None)], Fault::WrongOperation),
     ];
-    assert_eq!(
-        fault_of(solo(code)),
-        Fault::NoSuchRow {
-            table: Table::Roles,
-            index: 8
-        }
-    );
-
-    // The automaton leads to a state that does not exist.
-    let mut image = sender(
-        vec![set(R1, Value::Unit), send(X, R1), Instruction::Halt],
-        UNIT,
-    );
-    image.roles[0].automaton.states = vec![to_b(vec![go(X, UNIT, 9)])];
-    assert_eq!(
-        fault_of(image),
-        Fault::NoSuchRow {
-            table: Table::States,
-            index: 9
-        }
-    );
+    for (code, fault) in cases {
+        assert_eq!(fault_of(solo(code.clone())), fault, "{code:?}");
+    }
 }
 
 #[test]
-fn not_an_endpoint() {
-    let code = vec![set(R0, 3u64), send(X, R1)];
-    let expected = Fault::NotAnEndpoint {
-        register: R0,
+fn a_sender_ends_with_the_fault_of_its_program() {
+    let by_nat = Fault::NotAnEndpoint {
+        register: Reg(R0),
         got: Form::Nat,
     };
-    assert_eq!(fault_of(sender(code, UNIT)), expected);
-}
-
-#[test]
-fn not_holder() {
-    let code = vec![
-        Instruction::Set {
-            dst: R0,
-            value: Value::Endpoint(B),
-        },
-        receive(X, R1),
+    let by_another = Fault::NotHolder { role: B, holder: 1 };
+    let no_y = Fault::WrongLabel {
+        role: A,
+        state: StateId(0),
+        got: Y,
+    };
+    let cases = [
+        (vec![send(X, 255)], no_register(255)),
+        (vec![set(R0, 3u64), send(X, R1)], by_nat),
+        (
+            vec![set(R0, Value::Endpoint(B)), receive(X, R1)],
+            by_another,
+        ),
+        (
+            vec![receive(X, R1)],
+            wrong_state(0, Action::Receive, Action::Send),
+        ),
+        (
+            vec![send(X, R1), send(X, R1)],
+            wrong_state(1, Action::Send, Action::End),
+        ),
+        (vec![send(Y, R1)], no_y),
+        (
+            vec![set(R1, 5u64), offer(R1, &[(X, R2, 2)])],
+            Fault::SelectorOutside { got: 5 },
+        ),
+        (
+            vec![set(R1, "x"), offer(R1, &[(X, R2, 2)])],
+            Fault::NotANumber { got: Form::Text },
+        ),
+        (vec![HALT], endpoint_open()),
+        (vec![CLOSE], endpoint_open()),
     ];
-    assert_eq!(
-        fault_of(sender(code, UNIT)),
-        Fault::NotHolder { role: B, holder: 1 }
-    );
+    for (code, fault) in cases {
+        assert_eq!(fault_of(sender(code.clone(), UNIT)), fault, "{code:?}");
+    }
 }
 
 #[test]
-fn wrong_state() {
-    let expected = Action::Receive;
-    let fault = fault_of(sender(vec![receive(X, R1)], UNIT));
-    let state = StateId(0);
-    assert_eq!(
-        fault,
-        Fault::WrongState {
-            role: A,
-            state,
-            expected,
-            got: Action::Send
-        }
-    );
-
-    let fault = fault_of(sender(vec![send(X, R1), send(X, R1)], UNIT));
-    let (state, expected) = (StateId(1), Action::Send);
-    assert_eq!(
-        fault,
-        Fault::WrongState {
-            role: A,
-            state,
-            expected,
-            got: Action::End
-        }
-    );
+fn an_automaton_that_leads_to_no_state_is_a_missing_row() {
+    let mut image = sender(vec![send(X, R1), HALT], UNIT);
+    image.roles[0].automaton.states = vec![to_b([go(X, UNIT, 9)])];
+    assert_eq!(fault_of(image), no_row(Table::States, 9));
 }
 
 #[test]
-fn wrong_label() {
-    let fault = fault_of(sender(vec![send(Y, R1)], UNIT));
-    assert_eq!(
-        fault,
-        Fault::WrongLabel {
-            role: A,
-            state: StateId(0),
-            got: Y
-        }
-    );
-}
-
-#[test]
-fn wrong_sort() {
-    let fault = fault_of(sender(vec![set(R1, "no number"), send(X, R1)], NAT));
-    assert_eq!(
-        fault,
-        Fault::WrongSort {
-            expected: NAT,
-            got: Form::Text
-        }
-    );
-
+fn a_payload_of_another_sort_faults_its_sender_or_its_receiver() {
+    let image = sender(vec![set(R1, "no number"), send(X, R1)], NAT);
+    assert_eq!(fault_of(image), wrong_sort(NAT, Form::Text));
     // The receiver's automaton expects another sort than the sender's.
-    let mut image = sender(vec![set(R1, 1u64), send(X, R1), Instruction::Halt], NAT);
-    image.roles[1].automaton.states[0] = from_a(vec![go(X, TEXT, 1)]);
-    assert_eq!(
-        fault_of(image),
-        Fault::WrongSort {
-            expected: TEXT,
-            got: Form::Nat
-        }
-    );
-
-    let fault = fault_of(solo(vec![set(R1, "no number"), act(R1, R2)]));
-    assert_eq!(
-        fault,
-        Fault::WrongSort {
-            expected: NAT,
-            got: Form::Text
-        }
-    );
+    let mut image = sender(vec![set(R1, 1u64), send(X, R1), HALT], NAT);
+    image.roles[1].automaton.states[0] = from_a([go(X, TEXT, 1)]);
+    assert_eq!(fault_of(image), wrong_sort(TEXT, Form::Nat));
 }
 
 #[test]
-fn payload_too_large() {
+fn a_payload_over_the_bound_faults() {
     let config = ProtocolMachineConfig {
         payload_len_max: 10,
         ..Default::default()
     };
-    let code = |len| {
-        vec![
-            set(R1, Value::bytes(&vec![0; len])),
-            send(X, R1),
-            Instruction::Halt,
-        ]
-    };
+    let code = |len| vec![set(R1, Value::bytes(&vec![0; len])), send(X, R1), HALT];
     let fault = fault_with(sender(code(10), BYTES), config.clone());
     assert_eq!(fault, Fault::PayloadTooLarge { len: 11, max: 10 });
     let mut machine = opened(sender(code(9), BYTES), config);
@@ -234,96 +147,23 @@ fn payload_too_large() {
 }
 
 #[test]
-fn unexpected_message() {
-    let choice = vec![go(X, UNIT, 1), go(Y, UNIT, 1)];
-    let mut image = sender(vec![send(Y, R1), Instruction::Halt], UNIT);
-    image.roles[0].automaton.states[0] = to_b(choice.clone());
-    image.roles[1].automaton.states[0] = from_a(choice);
-    assert_eq!(
-        fault_of(image.clone()),
-        Fault::UnexpectedMessage {
-            edge: EdgeId(0),
-            got: Y
-        }
-    );
-    image.programs[1].code[0] = Instruction::Choose {
-        chan: R0,
-        dst: R1,
-        table: vec![(X, Pc(1))],
-    };
-    assert_eq!(
-        fault_of(image),
-        Fault::UnexpectedMessage {
-            edge: EdgeId(0),
-            got: Y
-        }
-    );
+fn a_receive_or_choose_without_the_messages_label_faults() {
+    let both = [go(X, UNIT, 1), go(Y, UNIT, 1)];
+    let mut image = sender(vec![send(Y, R1), HALT], UNIT);
+    image.roles[0].automaton.states[0] = to_b(both);
+    image.roles[1].automaton.states[0] = from_a(both);
+    let (edge, got) = (EdgeId(0), Y);
+    for receiver in [receive(X, R1), choose(R1, &[(X, 1)])] {
+        image.programs[1].code[0] = receiver;
+        let fault = fault_of(image.clone());
+        assert_eq!(fault, Fault::UnexpectedMessage { edge, got });
+    }
 }
 
 #[test]
-fn selector_outside() {
-    let arms = vec![Arm {
-        label: X,
-        val: R2,
-        target: Pc(2),
-    }];
-    let offer = Instruction::Offer {
-        chan: R0,
-        selector: R1,
-        arms,
-    };
-    let fault = fault_of(sender(vec![set(R1, 5u64), offer.clone()], UNIT));
-    assert_eq!(fault, Fault::SelectorOutside { got: 5 });
-    let fault = fault_of(sender(vec![set(R1, "x"), offer], UNIT));
-    assert_eq!(fault, Fault::NotANumber { got: Form::Text });
-}
-
-#[test]
-fn no_such_branch() {
-    let branch = Instruction::Branch {
-        cond: R1,
-        table: vec![(0, Pc(0)), (2, Pc(0))],
-    };
-    let fault = fault_of(solo(vec![set(R1, true), branch]));
-    assert_eq!(fault, Fault::NoSuchBranch { got: 1 });
-}
-
-#[test]
-fn wrong_operation() {
-    let check = Instruction::Check {
-        operation: OperationId(0),
-        args: vec![R1],
-        dst: R1,
-        witness: R2,
-        on_failure: None,
-    };
-    assert_eq!(
-        fault_of(solo(vec![set(R1, 1u64), check])),
-        Fault::WrongOperation
-    );
-    let invoke = Instruction::Invoke {
-        operation: OperationId(0),
-        args: vec![],
-        dst: R1,
-        on_failure: None,
-    };
-    assert_eq!(fault_of(solo(vec![invoke])), Fault::WrongOperation);
-}
-
-#[test]
-fn coroutine_bound() {
-    let spawn = Instruction::Spawn {
-        program: ProgramId(1),
-        args: vec![],
-        dst: R1,
-    };
-    let mut image = solo(vec![spawn, Instruction::Jump { target: Pc(0) }]);
-    let code = vec![set(R1, 1u64), act(R1, R2)];
-    image.programs.push(Program {
-        name: "child".to_owned(),
-        registers: 4,
-        code,
-    });
+fn a_spawn_over_the_bound_faults() {
+    let image = solo(vec![spawn(1, &[], R1), jump(0)]);
+    let image = with_child(image, 4, [set(R1, 1u64), act(R1, R2)]);
     let config = ProtocolMachineConfig {
         coroutines_max: 3,
         ..Default::default()
@@ -332,31 +172,18 @@ fn coroutine_bound() {
 }
 
 #[test]
-fn endpoint_open() {
-    let expected = Fault::EndpointOpen {
-        role: A,
-        state: StateId(0),
-    };
-    assert_eq!(fault_of(sender(vec![Instruction::Halt], UNIT)), expected);
-    assert_eq!(fault_of(sender(vec![Instruction::Close], UNIT)), expected);
+fn a_session_that_ends_with_a_message_in_a_buffer_faults() {
+    let (edge, len) = (EdgeId(0), 1);
+    for last in [HALT, CLOSE] {
+        let mut image = sender(vec![send(X, R1), last], UNIT);
+        image.programs[1].code = vec![HALT];
+        image.roles[1].automaton.states = vec![END];
+        assert_eq!(fault_of(image), Fault::EdgeNotEmpty { edge, len });
+    }
 }
 
 #[test]
-fn edge_not_empty() {
-    let mut image = sender(vec![send(X, R1), Instruction::Halt], UNIT);
-    image.programs[1].code = vec![Instruction::Halt];
-    image.roles[1].automaton.states = vec![State::End];
-    let expected = Fault::EdgeNotEmpty {
-        edge: EdgeId(0),
-        len: 1,
-    };
-    assert_eq!(fault_of(image.clone()), expected);
-    image.programs[0].code[1] = Instruction::Close;
-    assert_eq!(fault_of(image), expected);
-}
-
-#[test]
-fn effect_failed() {
+fn a_failure_without_a_branch_is_the_fault() {
     let mut machine = opened(solo(vec![set(R1, 1u64), act(R1, R2)]), Default::default());
     assert_eq!(rest(&mut machine), Rest::Idle);
     let outcome = Outcome::failure(FailureKind::Denied, "not you");
@@ -372,8 +199,8 @@ fn effect_failed() {
 /// The fault comes first, then the effects that it invalidates, then the end of the session.
 #[test]
 fn a_fault_ends_its_session_in_order() {
-    let waiting = (vec![set(R1, 1u64), act(R1, R2)], vec![State::End]);
-    let faulting = (vec![Instruction::Jump { target: Pc(9) }], vec![State::End]);
+    let waiting = alone(vec![set(R1, 1u64), act(R1, R2)]);
+    let faulting = alone(vec![jump(9)]);
     let mut machine = opened(image(vec![waiting, faulting]), Default::default());
     assert_eq!(rest(&mut machine), Rest::Done);
     let fault = Fault::PcOutOfBounds { pc: Pc(9), len: 1 };
@@ -397,10 +224,7 @@ fn a_fault_ends_its_session_in_order() {
 
 #[test]
 fn a_fault_leaves_other_sessions_alone() {
-    let mut machine = opened(
-        solo(vec![Instruction::Jump { target: Pc(9) }]),
-        Default::default(),
-    );
+    let mut machine = opened(solo(vec![jump(9)]), Default::default());
     let good = std::sync::Arc::new(VerifiedImage::unchecked(image(vec![silent()])));
     let good = machine.load_choreography(&good, "owner").unwrap();
     assert_eq!(rest(&mut machine), Rest::Done);

@@ -14,6 +14,7 @@ mod in_place;
 mod oracle;
 mod picks;
 mod properties;
+mod samples;
 mod scheduling;
 mod steps;
 mod text;

@@ -11,11 +11,6 @@ use proptest::prelude::*;
 /// A issues effects and sends three messages; B receives them and issues an effect; C spawns
 /// children that issue effects; D yields and issues a check.
 fn busy() -> CodeImage {
-    let path = |state: fn(Vec<Transition>) -> State| {
-        let mut states: Vec<_> = (0..3).map(|n| state(vec![go(X, NAT, n + 1)])).collect();
-        states.push(State::End);
-        states
-    };
     let a = vec![
         set(R1, 1u64),
         act(R1, R1),
@@ -23,43 +18,23 @@ fn busy() -> CodeImage {
         send(X, R1),
         act(R1, R1),
         send(X, R1),
-        Instruction::Halt,
+        HALT,
     ];
     let mut b = vec![set(R1, 1u64)];
     for _ in 0..3 {
-        b.extend([receive(X, R2), Instruction::Yield]);
+        b.extend([receive(X, R2), YIELD]);
     }
-    b.extend([act(R1, R1), Instruction::Halt]);
-    let spawn = || Instruction::Spawn {
-        program: ProgramId(4),
-        args: vec![R1],
-        dst: R2,
-    };
-    let c = vec![
-        set(R1, 4u64),
-        spawn(),
-        Instruction::Yield,
-        spawn(),
-        Instruction::Halt,
-    ];
-    let d = vec![
-        set(R1, 1u64),
-        Instruction::Yield,
-        prove(R1, R1, R2),
-        Instruction::Yield,
-        Instruction::Halt,
-    ];
-    let mut image = image(vec![
-        (a, path(to_b)),
-        (b, path(from_a)),
-        (c, vec![State::End]),
-        (d, vec![State::End]),
+    b.extend([act(R1, R1), HALT]);
+    let spawn = || spawn(4, &[R1], R2);
+    let c = vec![set(R1, 4u64), spawn(), YIELD, spawn(), HALT];
+    let d = vec![set(R1, 1u64), YIELD, prove(R1, R1, R2), YIELD, HALT];
+    let image = image(vec![
+        (a, times(3, to_b)),
+        (b, times(3, from_a)),
+        alone(c),
+        alone(d),
     ]);
-    image.programs.push(Program {
-        name: "child".to_owned(),
-        registers: 2,
-        code: vec![act_or(R0, R1, 1), Instruction::Yield, Instruction::Halt],
-    });
+    let mut image = with_child(image, 2, [act_or(R0, R1, 1), YIELD, HALT]);
     image.operations[0].budget = Some(5);
     image.operations[0].retries = 1;
     image

@@ -7,17 +7,17 @@ use antiphon_machine::*;
 
 /// A sends a message to B, which receives it; C yields twice.
 fn three() -> CodeImage {
-    let give_way = vec![Instruction::Yield, Instruction::Yield, Instruction::Halt];
+    let give_way = vec![YIELD, YIELD, HALT];
     image(vec![
         (
-            vec![set(R1, 1u64), send(X, R1), Instruction::Halt],
-            vec![to_b(vec![go(X, NAT, 1)]), State::End],
+            vec![set(R1, 1u64), send(X, R1), HALT],
+            vec![to_b([go(X, NAT, 1)]), END],
         ),
         (
-            vec![receive(X, R1), Instruction::Halt],
-            vec![from_a(vec![go(X, NAT, 1)]), State::End],
+            vec![receive(X, R1), HALT],
+            vec![from_a([go(X, NAT, 1)]), END],
         ),
-        (give_way, vec![State::End]),
+        alone(give_way),
     ])
 }
 

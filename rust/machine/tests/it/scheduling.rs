@@ -7,27 +7,17 @@ use std::fmt::Write as _;
 
 /// A sends B three messages over a buffer of one; C and D only yield, three times each.
 fn contention() -> CodeImage {
-    let path = |state: fn(Vec<Transition>) -> State| {
-        let mut states: Vec<_> = (0..3).map(|n| state(vec![go(X, NAT, n + 1)])).collect();
-        states.push(State::End);
-        states
+    let thrice = |instruction: Instruction| vec![instruction; 3].into_iter().chain([HALT]);
+    let after_set = |instruction| {
+        let code = [set(R1, 1u64)].into_iter().chain(thrice(instruction));
+        code.collect::<Vec<_>>()
     };
-    let times = |instruction: Instruction| {
-        let mut code = vec![set(R1, 1u64)];
-        code.extend([
-            instruction.clone(),
-            instruction.clone(),
-            instruction,
-            Instruction::Halt,
-        ]);
-        code
-    };
-    let idler = (times(Instruction::Yield), vec![State::End]);
-    let mut receiver = times(receive(X, R1));
-    receiver.remove(0); // B blocks before A has sent anything.
+    let idler = alone(after_set(YIELD));
+    // B blocks before A has sent anything.
+    let receiver = thrice(receive(X, R1)).collect();
     image(vec![
-        (times(send(X, R1)), path(to_b)),
-        (receiver, path(from_a)),
+        (after_set(send(X, R1)), times(3, to_b)),
+        (receiver, times(3, from_a)),
         idler.clone(),
         idler,
     ])
@@ -81,12 +71,7 @@ fn round_robin_picks_each_ready_coroutine_once_a_round() {
         policy: SchedulingPolicy::RoundRobin,
         ..ProtocolMachineConfig::default()
     };
-    let spin = || {
-        (
-            vec![set(R1, 1u64), Instruction::Jump { target: Pc(0) }],
-            vec![State::End],
-        )
-    };
+    let spin = || alone(vec![set(R1, 1u64), jump(0)]);
     let mut machine = opened(image((0..5).map(|_| spin()).collect()), config);
     let mut last = [0u64; 5];
     for step in 1..500 {
@@ -108,12 +93,7 @@ fn fixed_priority_starves_lower_priorities() {
         priorities: BTreeMap::from([("B".to_owned(), 1)]),
         ..ProtocolMachineConfig::default()
     };
-    let spin = || {
-        (
-            vec![set(R1, 1u64), Instruction::Jump { target: Pc(0) }],
-            vec![State::End],
-        )
-    };
+    let spin = || alone(vec![set(R1, 1u64), jump(0)]);
     let mut machine = opened(image(vec![spin(), spin()]), config);
     for _ in 0..200 {
         let Turn::Stepped { pick, .. } = machine.turn() else {

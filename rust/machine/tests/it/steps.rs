@@ -6,17 +6,12 @@ use std::sync::Arc;
 
 /// A sends n messages x to B, which receives them.
 fn stream(n: u32) -> CodeImage {
-    let states = |state: fn(Vec<Transition>) -> State| {
-        let mut states: Vec<_> = (0..n).map(|i| state(vec![go(X, NAT, i + 1)])).collect();
-        states.push(State::End);
-        states
-    };
     let mut a = vec![set(R1, 7u64)];
     a.extend((0..n).map(|_| send(X, R1)));
-    a.push(Instruction::Halt);
+    a.push(HALT);
     let mut b: Vec<_> = (0..n).map(|_| receive(X, R1)).collect();
-    b.push(Instruction::Halt);
-    image(vec![(a, states(to_b)), (b, states(from_a))])
+    b.push(HALT);
+    image(vec![(a, times(n, to_b)), (b, times(n, from_a))])
 }
 
 #[test]
@@ -86,16 +81,8 @@ fn a_full_buffer_blocks_and_makes_no_gap() {
 #[test]
 fn a_machine_is_stuck_only_when_no_outcome_can_help() {
     // Each is blocked on the other's message.
-    let wait = |from| {
-        vec![
-            State::Recv {
-                from,
-                branches: vec![go(X, UNIT, 1)],
-            },
-            State::End,
-        ]
-    };
-    let code = vec![receive(X, R1), Instruction::Halt];
+    let wait = |role| vec![from(role, [go(X, UNIT, 1)]), END];
+    let code = vec![receive(X, R1), HALT];
     let mut machine = opened(
         image(vec![(code.clone(), wait(B)), (code, wait(A))]),
         Default::default(),
@@ -113,10 +100,7 @@ fn a_machine_is_stuck_only_when_no_outcome_can_help() {
     assert_eq!(rest(&mut machine), stuck);
 
     // A second session with an outstanding effect makes the machine idle, not stuck.
-    let asks = image(vec![(
-        vec![set(R1, 1u64), act(R1, R2), Instruction::Halt],
-        vec![State::End],
-    )]);
+    let asks = solo(vec![set(R1, 1u64), act(R1, R2), HALT]);
     let asks = Arc::new(asks.verify().unwrap());
     let id = machine.load_choreography(&asks, "owner").unwrap();
     assert_eq!(rest(&mut machine), Rest::Idle);
@@ -134,13 +118,8 @@ fn a_machine_is_stuck_only_when_no_outcome_can_help() {
 
 #[test]
 fn an_outcome_is_accepted_once_and_checked() {
-    let code = vec![
-        set(R1, 1u64),
-        act_or(R1, R2, 3),
-        Instruction::Halt,
-        Instruction::Halt,
-    ];
-    let asks = image(vec![(code, vec![State::End])]);
+    let code = vec![set(R1, 1u64), act_or(R1, R2, 3), HALT, HALT];
+    let asks = solo(code);
     let mut machine = opened(asks.clone(), Default::default());
     assert_eq!(rest(&mut machine), Rest::Idle);
     let taken = answer(&mut machine, 0, Outcome::success(9u64));
@@ -175,10 +154,7 @@ fn an_outcome_is_accepted_once_and_checked() {
 
 #[test]
 fn an_unavailable_effect_is_retried_within_its_budget() {
-    let mut asks = image(vec![(
-        vec![set(R1, 1u64), act(R1, R2), Instruction::Halt],
-        vec![State::End],
-    )]);
+    let mut asks = solo(vec![set(R1, 1u64), act(R1, R2), HALT]);
     asks.operations[0].retries = 1;
     asks.operations[0].budget = Some(10);
     let mut machine = opened(asks, Default::default());
@@ -199,8 +175,8 @@ fn an_unavailable_effect_is_retried_within_its_budget() {
 
 #[test]
 fn a_budget_runs_out_at_its_tick_and_not_before() {
-    let code = vec![set(R1, 1u64), act_or(R1, R2, 2), Instruction::Halt];
-    let mut asks = image(vec![(code, vec![State::End])]);
+    let code = vec![set(R1, 1u64), act_or(R1, R2, 2), HALT];
+    let mut asks = solo(code);
     asks.operations[0].budget = Some(30);
     let mut machine = opened(
         asks,
@@ -255,10 +231,7 @@ fn a_budget_runs_out_at_its_tick_and_not_before() {
 #[test]
 fn timeouts_come_in_the_order_of_their_deadlines() {
     let asks = |budget| {
-        let mut asks = image(vec![(
-            vec![set(R1, 1u64), act(R1, R2), Instruction::Halt],
-            vec![State::End],
-        )]);
+        let mut asks = solo(vec![set(R1, 1u64), act(R1, R2), HALT]);
         asks.operations[0].budget = Some(budget);
         asks
     };
@@ -283,16 +256,12 @@ fn timeouts_come_in_the_order_of_their_deadlines() {
 
 #[test]
 fn a_check_leaves_evidence_and_the_oldest_makes_room() {
-    let code = vec![
-        set(R1, 1u64),
-        prove(R1, R2, Reg(3)),
-        Instruction::Jump { target: Pc(1) },
-    ];
+    let code = vec![set(R1, 1u64), prove(R1, R2, 3), jump(1)];
     let config = ProtocolMachineConfig {
         witnesses_max: 2,
         ..Default::default()
     };
-    let mut machine = opened(image(vec![(code, vec![State::End])]), config);
+    let mut machine = opened(solo(code), config);
     for number in 0..3 {
         rest(&mut machine);
         answer(&mut machine, number, Outcome::success(1u64)).unwrap();
@@ -314,7 +283,7 @@ fn a_check_leaves_evidence_and_the_oldest_makes_room() {
 
 #[test]
 fn a_cancelled_session_ends_at_once_and_only_for_its_owner() {
-    let asks = image(vec![(vec![set(R1, 1u64), act(R1, R2)], vec![State::End])]);
+    let asks = solo(vec![set(R1, 1u64), act(R1, R2)]);
     let mut machine = opened(asks, Default::default());
     rest(&mut machine);
     events(&mut machine);
@@ -375,21 +344,8 @@ fn opening_needs_an_image_room_and_a_name_of_bounded_length() {
 
 #[test]
 fn spawned_coroutines_run_and_the_last_to_halt_closes() {
-    let spawn = Instruction::Spawn {
-        program: ProgramId(1),
-        args: vec![R1],
-        dst: R2,
-    };
-    let mut image = image(vec![(
-        vec![set(R1, 5u64), spawn, Instruction::Halt],
-        vec![State::End],
-    )]);
-    let child = vec![act(R0, R1), Instruction::Halt];
-    image.programs.push(Program {
-        name: "child".to_owned(),
-        registers: 2,
-        code: child,
-    });
+    let image = solo(vec![set(R1, 5u64), spawn(1, &[R1], R2), HALT]);
+    let image = with_child(image, 2, [act(R0, R1), HALT]);
     let mut machine = opened(image.verify().unwrap().image().clone(), Default::default());
     assert_eq!(rest(&mut machine), Rest::Idle);
     assert_eq!(
@@ -404,11 +360,8 @@ fn spawned_coroutines_run_and_the_last_to_halt_closes() {
 
 #[test]
 fn close_ends_every_coroutine() {
-    let close = (vec![Instruction::Close], vec![State::End]);
-    let loops = (
-        vec![Instruction::Yield, Instruction::Jump { target: Pc(0) }],
-        vec![State::End],
-    );
+    let close = alone(vec![CLOSE]);
+    let loops = alone(vec![YIELD, jump(0)]);
     let mut machine = opened(image(vec![close, loops]), Default::default());
     assert_eq!(rest(&mut machine), Rest::Done);
     assert_eq!(session(&machine).phase(), Phase::Terminal(End::Closed));
@@ -416,45 +369,23 @@ fn close_ends_every_coroutine() {
 
 #[test]
 fn a_branch_jumps_to_the_row_of_its_number() {
-    let arms = |n| {
-        vec![Arm {
-            label: LabelId(n),
-            val: Reg(3),
-            target: Pc(3),
-        }]
-    };
-    let offer = |n| Instruction::Offer {
-        chan: R0,
-        selector: R1,
-        arms: arms(n),
-    };
+    let offer = |label| offer(R1, &[(label, 3, 3)]);
     for (choice, label) in [(false, X), (true, Y)] {
         let a = vec![
             set(R1, choice),
-            Instruction::Branch {
-                cond: R1,
-                table: vec![(0, Pc(4)), (1, Pc(6))],
-            },
-            Instruction::Halt,
-            Instruction::Halt,
+            branch(R1, &[(0, 4), (1, 6)]),
+            HALT,
+            HALT,
             set(R1, 0u64),
-            offer(0),
+            offer(X),
             set(R1, 1u64),
-            offer(1),
+            offer(Y),
         ];
         let both = vec![go(X, UNIT, 1), go(Y, UNIT, 1)];
-        let b = vec![
-            Instruction::Choose {
-                chan: R0,
-                dst: R1,
-                table: vec![(X, Pc(1)), (Y, Pc(2))],
-            },
-            Instruction::Halt,
-            Instruction::Halt,
-        ];
+        let b = vec![choose(R1, &[(X, 1), (Y, 2)]), HALT, HALT];
         let image = image(vec![
-            (a, vec![to_b(both.clone()), State::End]),
-            (b, vec![from_a(both), State::End]),
+            (a, vec![to_b(both.clone()), END]),
+            (b, vec![from_a(both), END]),
         ]);
         let mut machine = opened(image.verify().unwrap().image().clone(), Default::default());
         assert_eq!(rest(&mut machine), Rest::Done);

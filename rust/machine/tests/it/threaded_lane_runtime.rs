@@ -204,10 +204,7 @@ fn a_retry_goes_to_the_handler_of_its_lane() {
             })
         }
     }
-    let mut image = image(vec![(
-        vec![set(R1, 5u64), act(R1, R2), Instruction::Halt],
-        vec![State::End],
-    )]);
+    let mut image = solo(vec![set(R1, 5u64), act(R1, R2), HALT]);
     image.operations[0].retries = 2;
     let image = Arc::new(image.verify().expect("sound"));
     let mut threaded = machine(PerLane::new(Busy::default(), [Busy::default()]), 2);

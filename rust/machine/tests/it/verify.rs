@@ -5,53 +5,23 @@ use antiphon_machine::*;
 
 /// The valid image that tests change: A issues an effect and offers x or y; B chooses.
 fn valid() -> CodeImage {
-    let decide = OperationId(2);
-    let arm = |label, val, target| Arm {
-        label,
-        val,
-        target: Pc(target),
-    };
+    let decide = 2;
     let choice = vec![go(X, NAT, 1), go(Y, UNIT, 1)];
     let a = vec![
         set(R1, 7u64),
-        Instruction::Invoke {
-            operation: decide,
-            args: vec![],
-            dst: R2,
-            on_failure: None,
-        },
-        Instruction::Offer {
-            chan: R0,
-            selector: R2,
-            arms: vec![arm(X, R1, 3), arm(Y, Reg(3), 3)],
-        },
-        Instruction::Halt,
+        invoke(decide, &[], R2, None),
+        offer(R2, &[(X, R1, 3), (Y, 3, 3)]),
+        HALT,
     ];
-    let b = vec![
-        Instruction::Choose {
-            chan: R0,
-            dst: R1,
-            table: vec![(X, Pc(1)), (Y, Pc(2))],
-        },
-        act(R1, R2),
-        Instruction::Halt,
-    ];
+    let b = vec![choose(R1, &[(X, 1), (Y, 2)]), act(R1, R2), HALT];
     let mut image = image(vec![
-        (a, vec![to_b(choice.clone()), State::End]),
-        (b, vec![from_a(choice), State::End]),
+        (a, vec![to_b(choice.clone()), END]),
+        (b, vec![from_a(choice), END]),
     ]);
-    image.operations.push(Operation {
-        interface: 0,
-        name: "decide".to_owned(),
-        class: Class::Decide {
-            labels: vec![X, Y],
-            peer: B,
-        },
-        args: vec![],
-        result: SortId(6),
-        budget: None,
-        retries: 0,
-    });
+    let labels = vec![X, Y];
+    let class = Class::Decide { labels, peer: B };
+    let decide = operation("decide", class, &[], SortId(6));
+    image.operations.push(decide);
     image
 }
 
@@ -79,6 +49,9 @@ fn the_image_without_a_change_is_valid() {
 
 #[test]
 fn reports_every_error_of_tables() {
+    let decides = |labels| Class::Decide { labels, peer: B };
+    let produces = |label| Class::Produce { label, peer: B };
+    let delivers_from = |peer| Class::Deliver { label: X, peer };
     let wrong = [
         error(|i| i.roles.clear()),
         error(|i| i.roles = vec![i.roles[0].clone(); 65]),
@@ -93,30 +66,10 @@ fn reports_every_error_of_tables() {
         error(|i| i.operations[0].interface = 3),
         error(|i| i.operations[0].args = vec![SortId(90)]),
         error(|i| i.operations[0].result = SortId(90)),
-        error(|i| {
-            i.operations[2].class = Class::Decide {
-                labels: vec![],
-                peer: B,
-            }
-        }),
-        error(|i| {
-            i.operations[2].class = Class::Decide {
-                labels: vec![X, X],
-                peer: B,
-            }
-        }),
-        error(|i| {
-            i.operations[2].class = Class::Produce {
-                label: LabelId(9),
-                peer: B,
-            }
-        }),
-        error(|i| {
-            i.operations[2].class = Class::Deliver {
-                label: X,
-                peer: RoleId(9),
-            }
-        }),
+        error(|i| i.operations[2].class = decides(vec![])),
+        error(|i| i.operations[2].class = decides(vec![X, X])),
+        error(|i| i.operations[2].class = produces(LabelId(9))),
+        error(|i| i.operations[2].class = delivers_from(RoleId(9))),
     ];
     insta::assert_snapshot!(wrong.join("\n"));
 }
@@ -163,159 +116,74 @@ fn reports_every_error_of_automata() {
     let states = |i: &mut CodeImage, state: State| i.roles[0].automaton.states[0] = state;
     let wrong = [
         error(|i| i.roles[0].automaton.states.clear()),
-        error(|i| {
-            states(
-                i,
-                State::Send {
-                    to: A,
-                    branches: vec![go(X, UNIT, 1)],
-                },
-            )
-        }),
-        error(|i| {
-            states(
-                i,
-                State::Send {
-                    to: RoleId(7),
-                    branches: vec![go(X, UNIT, 1)],
-                },
-            )
-        }),
-        error(|i| states(i, to_b(vec![]))),
-        error(|i| states(i, to_b(vec![go(X, UNIT, 1), go(X, NAT, 1)]))),
-        error(|i| states(i, to_b(vec![go(LabelId(8), UNIT, 1)]))),
-        error(|i| states(i, to_b(vec![go(X, SortId(99), 1)]))),
-        error(|i| states(i, to_b(vec![go(X, UNIT, 2)]))),
+        error(|i| states(i, to(A, [go(X, UNIT, 1)]))),
+        error(|i| states(i, to(RoleId(7), [go(X, UNIT, 1)]))),
+        error(|i| states(i, to_b([]))),
+        error(|i| states(i, to_b([go(X, UNIT, 1), go(X, NAT, 1)]))),
+        error(|i| states(i, to_b([go(LabelId(8), UNIT, 1)]))),
+        error(|i| states(i, to_b([go(X, SortId(99), 1)]))),
+        error(|i| states(i, to_b([go(X, UNIT, 2)]))),
     ];
     insta::assert_snapshot!(wrong.join("\n"));
 }
 
 #[test]
 fn reports_every_error_of_operands() {
-    let jump = Instruction::Jump { target: Pc(4) };
-    let operation = OperationId(9);
-    let invoke = Instruction::Invoke {
-        operation,
-        args: vec![],
-        dst: R1,
-        on_failure: None,
-    };
-    let evidence = Instruction::Set {
-        dst: R1,
-        value: Value::Evidence(0),
-    };
-    let spawn = |program, args| Instruction::Spawn {
-        program: ProgramId(program),
-        args,
-        dst: R1,
-    };
-    let twice = Instruction::Branch {
-        cond: R1,
-        table: vec![(1, Pc(0)), (1, Pc(2))],
-    };
+    let evidence = set(R1, Value::Evidence(0));
+    let twice = branch(R1, &[(1, 0), (1, 2)]);
     let wrong = [
         error(|i| i.programs[0].registers = 17),
         error(|i| i.programs[0].code.clear()),
-        error(set_code(0, 0, set(Reg(4), 1u64))),
-        error(set_code(0, 0, jump)),
-        error(set_code(0, 0, invoke)),
+        error(set_code(0, 0, set(4, 1u64))),
+        error(set_code(0, 0, jump(4))),
+        error(set_code(0, 0, invoke(9, &[], R1, None))),
         error(set_code(0, 0, send(LabelId(5), R1))),
         error(set_code(0, 0, evidence)),
-        error(set_code(0, 0, spawn(6, vec![]))),
-        error(set_code(0, 0, spawn(1, vec![R1; 5]))),
+        error(set_code(0, 0, spawn(6, &[], R1))),
+        error(set_code(0, 0, spawn(1, &[R1; 5], R1))),
         error(set_code(0, 0, twice)),
-        error(set_code(
-            1,
-            0,
-            Instruction::Choose {
-                chan: R0,
-                dst: R1,
-                table: vec![],
-            },
-        )),
+        error(set_code(1, 0, choose(R1, &[]))),
     ];
     insta::assert_snapshot!(wrong.join("\n"));
 }
 
-fn offer(arms: Vec<Arm>) -> Instruction {
-    Instruction::Offer {
-        chan: R0,
-        selector: R2,
-        arms,
-    }
-}
-
-fn choose(table: Vec<(LabelId, Pc)>) -> Instruction {
-    Instruction::Choose {
-        chan: R0,
-        dst: R1,
-        table,
-    }
-}
-
 #[test]
 fn reports_every_error_of_paths() {
-    let arm = |label, val| Arm {
-        label,
-        val,
-        target: Pc(3),
-    };
-    let check = Instruction::Check {
-        operation: OperationId(0),
-        args: vec![R1],
-        dst: R1,
-        witness: R2,
-        on_failure: None,
-    };
     let wrong = [
         // Control runs off the end, ends before the automaton does, or two paths meet in different
         // states.
-        error(set_code(1, 2, Instruction::Yield)),
-        error(set_code(0, 2, Instruction::Halt)),
-        error(set_code(0, 3, Instruction::Jump { target: Pc(1) })),
+        error(set_code(1, 2, YIELD)),
+        error(set_code(0, 2, HALT)),
+        error(set_code(0, 3, jump(1))),
         // The endpoint is overwritten, or the action, label or sort is not the automaton's.
         error(set_code(0, 0, set(R0, 1u64))),
         error(set_code(0, 2, receive(X, R1))),
-        error(set_code(0, 2, send(X, Reg(3)))),
+        error(set_code(0, 2, send(X, 3))),
         error(|i| {
             i.labels.push("z".to_owned());
             i.programs[0].code[2] = send(LabelId(2), R1);
         }),
         // Arms and tables that do not match the selector or the automaton.
-        error(set_code(0, 2, offer(vec![arm(X, R1)]))),
+        error(set_code(0, 2, offer(R2, &[(X, R1, 3)]))),
         error(set_code(0, 1, set(R2, 0u64))),
         error(set_code(0, 1, set(R2, "x"))),
-        error(set_code(1, 0, choose(vec![(X, Pc(2))]))),
+        error(set_code(1, 0, choose(R1, &[(X, 2)]))),
         error(set_code(1, 0, receive(X, R1))),
         error(|i| {
             i.labels.push("z".to_owned());
-            i.programs[1].code[0] = choose(vec![(X, Pc(1)), (Y, Pc(2)), (LabelId(2), Pc(2))]);
+            i.programs[1].code[0] = choose(R1, &[(X, 1), (Y, 2), (LabelId(2), 2)]);
         }),
         // A result of a choice is a nat in one branch only.
-        error(set_code(1, 0, choose(vec![(X, Pc(1)), (Y, Pc(1))]))),
+        error(set_code(1, 0, choose(R1, &[(X, 1), (Y, 1)]))),
         // An operation of the wrong class, and a spawn of a role's program.
-        error(set_code(1, 1, check)),
-        error(set_code(
-            1,
-            1,
-            Instruction::Spawn {
-                program: ProgramId(0),
-                args: vec![],
-                dst: R2,
-            },
-        )),
+        error(set_code(1, 1, check(DO, &[R1], R1, R2, None))),
+        error(set_code(1, 1, spawn(0, &[], R2))),
         error(|i| i.operations[0].args.push(NAT)),
         // A branch that lacks a row for a boolean.
         error(|i| {
             i.operations[0].result = BOOL;
-            i.programs[1].code.insert(
-                2,
-                Instruction::Branch {
-                    cond: R2,
-                    table: vec![(0, Pc(3))],
-                },
-            );
-            i.programs[1].code[0] = choose(vec![(X, Pc(1)), (Y, Pc(3))]);
+            i.programs[1].code.insert(2, branch(R2, &[(0, 3)]));
+            i.programs[1].code[0] = choose(R1, &[(X, 1), (Y, 3)]);
         }),
     ];
     insta::assert_snapshot!(wrong.join("\n"));

@@ -2,10 +2,10 @@
 
 use std::sync::Arc;
 
+use antiphon_machine::build::*;
 use antiphon_machine::{
-    Arm, Automaton, Class, CodeImage, DeterminismMode, EffectHandler, EffectRequest, FailureKind,
-    Instruction, Interface, LabelId, Operation, OperationId, Outcome, Pc, Program, Reg, Reply,
-    Role, RoleId, Sort, SortId, State, StateId, Transition, Value, VerifiedImage,
+    Class, CodeImage, DeterminismMode, EffectHandler, EffectRequest, FailureKind, Instruction,
+    LabelId, Operation, Outcome, Reply, RoleId, Sort, SortId, Value, VerifiedImage,
 };
 use antiphon_record::{CompareOptions, Compared, Likeness, Parting, compare};
 
@@ -38,147 +38,71 @@ fn labels() -> impl Iterator<Item = LabelId> {
     (0..5).map(LabelId)
 }
 
-/// Registers: the endpoint, the payload, the choice.
-const CHAN: Reg = Reg(0);
-const PAYLOAD: Reg = Reg(1);
-const CHOSEN: Reg = Reg(2);
+/// The registers of a message's payload and of the label chosen.
+const PAYLOAD: u8 = 1;
+const CHOSEN: u8 = 2;
 
 /// `Feeder` sends any of the labels to `Sink`, again and again, until it sends `detach`.
 fn input() -> Arc<VerifiedImage> {
-    let (feeder, sink) = (RoleId(0), RoleId(1));
     let branches = || {
-        let branch = |label| Transition {
-            label,
-            sort: match label {
+        labels().map(|label| {
+            let sort = match label {
                 DATA => BYTES,
                 SIGNAL => NAT,
                 _ => UNIT,
-            },
-            next: StateId(u32::from(label == DETACH)),
-        };
-        labels().map(branch).collect()
+            };
+            go(label, sort, u32::from(label == DETACH))
+        })
     };
-    let role = |name: &str, first| Role {
-        name: name.to_owned(),
-        automaton: Automaton {
-            states: vec![first, State::End],
-        },
-    };
+    let table: Vec<_> = labels()
+        .map(|label| (label, u32::from(label == DETACH)))
+        .collect();
+    let sink = [choose(PAYLOAD, &table), HALT];
+    let roles = [
+        role("Feeder", 3, feeder_code(), [to(B, branches()), END]),
+        role("Sink", 2, sink, [from(A, branches()), END]),
+    ];
     let image = CodeImage {
-        name: "Input".to_owned(),
-        version: 1,
-        roles: vec![
-            role(
-                "Feeder",
-                State::Send {
-                    to: sink,
-                    branches: branches(),
-                },
-            ),
-            role(
-                "Sink",
-                State::Recv {
-                    from: feeder,
-                    branches: branches(),
-                },
-            ),
-        ],
-        labels: LABELS.map(str::to_owned).to_vec(),
+        labels: names(LABELS),
         sorts: vec![
             Sort::Unit,
             Sort::Bytes,
             Sort::Nat,
             Sort::Arm(labels().collect()),
         ],
-        interfaces: vec![Interface {
-            name: "host".to_owned(),
-            version: 1,
-        }],
-        operations: operations(sink),
-        programs: vec![feeder_program(), sink_program()],
+        interfaces: vec![interface("host")],
+        operations: operations(B),
+        ..image("Input", roles)
     };
     Arc::new(image.verify().expect("a valid image"))
 }
 
 /// The operations of the feeder's host: the choice of a label, and the payloads.
 fn operations(peer: RoleId) -> Vec<Operation> {
-    let operation = |name: &str, class, result| Operation {
-        interface: 0,
-        name: name.to_owned(),
-        class,
-        args: vec![],
-        result,
-        budget: None,
-        retries: 0,
-    };
-    let decide = Class::Decide {
-        labels: labels().collect(),
-        peer,
-    };
+    let labels = labels().collect();
     let produce = |label| Class::Produce { label, peer };
     vec![
-        operation("decide", decide, CHOICE),
-        operation("data", produce(DATA), BYTES),
-        operation("signal", produce(SIGNAL), NAT),
+        operation("decide", Class::Decide { labels, peer }, &[], CHOICE),
+        operation("data", produce(DATA), &[], BYTES),
+        operation("signal", produce(SIGNAL), &[], NAT),
     ]
 }
 
-fn feeder_program() -> Program {
-    let invoke = |operation, dst| Instruction::Invoke {
-        operation: OperationId(operation),
-        args: vec![],
-        dst,
-        on_failure: None,
-    };
-    let offer = |label: LabelId| Instruction::Offer {
-        chan: CHAN,
-        selector: CHOSEN,
-        arms: vec![Arm {
-            label,
-            val: PAYLOAD,
-            target: Pc(if label == DETACH { 12 } else { 0 }),
-        }],
-    };
-    let starts = [2, 4, 6, 8, 10].map(Pc);
-    let table = labels().map(|label| u64::from(label.0)).zip(starts);
-    let mut code = vec![
-        invoke(0, CHOSEN),
-        Instruction::Branch {
-            cond: CHOSEN,
-            table: table.collect(),
-        },
-    ];
+fn feeder_code() -> Vec<Instruction> {
+    let numbers = labels().map(|label| u64::from(label.0));
+    let table: Vec<_> = numbers.zip([2, 4, 6, 8, 10]).collect();
+    let mut code = vec![invoke(0, &[], CHOSEN, None), branch(CHOSEN, &table)];
     for label in labels() {
         code.push(match label {
-            DATA => invoke(1, PAYLOAD),
-            SIGNAL => invoke(2, PAYLOAD),
-            _ => Instruction::Set {
-                dst: PAYLOAD,
-                value: Value::Unit,
-            },
+            DATA => invoke(1, &[], PAYLOAD, None),
+            SIGNAL => invoke(2, &[], PAYLOAD, None),
+            _ => set(PAYLOAD, Value::Unit),
         });
-        code.push(offer(label));
+        let next = if label == DETACH { 12 } else { 0 };
+        code.push(offer(CHOSEN, &[(label, PAYLOAD, next)]));
     }
-    code.push(Instruction::Halt);
-    Program {
-        name: "Feeder".to_owned(),
-        registers: 3,
-        code,
-    }
-}
-
-fn sink_program() -> Program {
-    let target = |label| Pc(u32::from(label == DETACH));
-    let choose = Instruction::Choose {
-        chan: CHAN,
-        dst: PAYLOAD,
-        table: labels().map(|label| (label, target(label))).collect(),
-    };
-    Program {
-        name: "Sink".to_owned(),
-        registers: 2,
-        code: vec![choose, Instruction::Halt],
-    }
+    code.push(HALT);
+    code
 }
 
 /// The feeder's host. Sends these messages, starting with the last one.
