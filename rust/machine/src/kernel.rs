@@ -1,7 +1,9 @@
 //! The kernel: all sessions, the ready queue, the clock, and the two ways anything changes: a step, and an input.
 
+mod checkpoint;
 mod wave;
 
+pub use checkpoint::{COUNTER_MAX, KernelParts, RestoreError, SessionParts};
 #[cfg(feature = "threads")]
 pub(crate) use wave::Answer;
 pub use wave::{Job, Planned, WaveBuffers};

@@ -50,7 +50,8 @@ pub use fault::{Action, Fault, Refusal, Table};
 pub use ids::*;
 pub use image::*;
 pub use kernel::{
-    Ingress, Job, Planned, ProtocolMachineKernel, Rest, Taken, Turn, Wait, WaveBuffers,
+    COUNTER_MAX, Ingress, Job, KernelParts, Planned, ProtocolMachineKernel, Rest, RestoreError,
+    SessionParts, Taken, Turn, Wait, WaveBuffers,
 };
 pub use machine::{KernelMachine, ProtocolMachine, Round, RoundError};
 pub use queue::Pick;
