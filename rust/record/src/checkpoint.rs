@@ -85,8 +85,8 @@ pub enum CheckpointError {
     },
     /// The file has another version of the format.
     #[error(
-        "the checkpoint is in version {got} of the format, this reader knows version {known}; write \
-         it again with `--to-checkpoint`"
+        "the checkpoint is in version {got} of the format, this reader knows version {known}; \
+         write it again with `--to-checkpoint`"
     )]
     Version {
         /// The version of the file.
@@ -671,10 +671,7 @@ impl StoredWitness {
 
 /// Describes a list of digests in an error.
 pub(crate) fn digests_text(digests: &[[u8; 32]]) -> String {
-    let digests: Vec<String> = digests
-        .iter()
-        .map(describe::digest)
-        .collect();
+    let digests: Vec<String> = digests.iter().map(describe::digest).collect();
     format!("[{}]", digests.join(", "))
 }
 

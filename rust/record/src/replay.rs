@@ -130,8 +130,8 @@ impl<R: Read> Replay<R> {
     /// [`to_checkpoint`](Self::to_checkpoint) wrote for the same recording.
     ///
     /// The part of the recording before the checkpoint is read, so that its chain of digests is
-    /// checked, but it is not replayed. The trace digest of the mode `Full` is not compared, because
-    /// it is a hash over all events from the first one.
+    /// checked, but it is not replayed. The trace digest of the mode `Full` is not compared,
+    /// because it is a hash over all events from the first one.
     ///
     /// # Errors
     /// When the recording cannot be read up to the checkpoint, or the file is not the machine's

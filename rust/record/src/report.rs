@@ -33,8 +33,8 @@ pub struct Report {
     pub tail: Option<Tail>,
     /// Number of intact records.
     pub records: u64,
-    /// Number of entries replayed: from the header on, or from the checkpoint on at which the replay
-    /// continued.
+    /// Number of entries replayed: from the header on, or from the checkpoint on at which the
+    /// replay continued.
     pub entries: u64,
     /// Number of requests compared.
     pub requests: u64,

@@ -32,9 +32,9 @@ use crate::tail;
 /// with the recorded ones. The result is `equal`, or the first difference with the events before
 /// it.
 ///
-/// `--to-checkpoint` writes the machine's state to a file, from which `--from-checkpoint` continues:
-/// a part at the end of a long recording is then replayed without the part before it. The file is
-/// accepted only if its state has the digest that the recording has at that step.
+/// `--to-checkpoint` writes the machine's state to a file, from which `--from-checkpoint`
+/// continues: a part at the end of a long recording is then replayed without the part before it.
+/// The file is accepted only if its state has the digest that the recording has at that step.
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Examples:
