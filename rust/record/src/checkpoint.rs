@@ -792,7 +792,7 @@ mod tests {
         let mut restored = 0;
         for kernel in machines() {
             let bytes = stored(&kernel).write().expect("it is short");
-            // The image has its own tests, and any change of it makes another image.
+            // The image has its own tests, and a change to it makes another image.
             let image = stored(&kernel).images.iter().map(Vec::len).sum::<usize>();
             let head = CHECKPOINT_MAGIC.len() + 120;
             for at in (CHECKPOINT_MAGIC.len()..head).chain(head + image..bytes.len()) {
