@@ -15,7 +15,7 @@ use antiphon_language::safety::CertificateError;
 use antiphon_machine::bounds::WAVE_STEPS_MAX;
 use antiphon_machine::threaded::DriverError;
 use antiphon_machine::{ReadError, Refusal, VerifyError};
-use antiphon_record::{OpenError, RecordError, ReplayError, Tail};
+use antiphon_record::{CheckpointError, OpenError, RecordError, ReplayError, Tail};
 
 use crate::exit::Exit;
 use crate::filter;
@@ -80,6 +80,18 @@ pub(crate) enum UsageError {
         path.display()
     )]
     RecordingOver { path: PathBuf },
+    #[error("`--to-checkpoint` takes a step and a file, got {got} as the step")]
+    CheckpointStep { got: String },
+    #[error("`{}`: {error}", path.display())]
+    NoCheckpoint {
+        path: PathBuf,
+        error: Box<CheckpointError>,
+    },
+    #[error(
+        "step {step} comes before the checkpoint; use a step from {from} on, or replay without \
+         `--from-checkpoint`"
+    )]
+    StepNotReplayed { step: u64, from: u64 },
     #[error("a certificate belongs to one image, got {got} files")]
     OneImage { got: usize },
     #[error("{sessions} sessions need `--script`: answers can be typed for one session only")]
@@ -146,6 +158,13 @@ pub(crate) enum RecordingError {
         path: PathBuf,
         error: Box<ReplayError>,
     },
+    #[error("`{}`: {error}", path.display())]
+    Checkpoint {
+        path: PathBuf,
+        error: Box<CheckpointError>,
+    },
+    #[error("`{}` exists and is not a checkpoint; write to another file", path.display())]
+    NotReplaced { path: PathBuf },
     #[error("`{}` cannot be certified because it is incomplete: {tail}", path.display())]
     Incomplete { path: PathBuf, tail: Box<Tail> },
     #[error("`{}` names the mode `replay`, in which nothing is recorded", path.display())]
@@ -336,6 +355,21 @@ impl Problem {
         RecordingError::Replay { path, error }.into()
     }
 
+    /// The error of a checkpoint file that cannot be written or used with a recording.
+    pub(crate) fn checkpoint(recording: &Path, file: &Path, error: CheckpointError) -> Problem {
+        match error {
+            CheckpointError::Replay(error) => Problem::replay(recording, error),
+            error @ (CheckpointError::NoCheckpoint { .. } | CheckpointError::NoDigests) => {
+                let (path, error) = (recording.to_owned(), Box::new(error));
+                UsageError::NoCheckpoint { path, error }.into()
+            }
+            error => {
+                let (path, error) = (file.to_owned(), Box::new(error));
+                RecordingError::Checkpoint { path, error }.into()
+            }
+        }
+    }
+
     /// The exit code.
     pub(crate) fn exit(&self) -> Exit {
         match self {
@@ -398,8 +432,10 @@ impl RecordingError {
             RecordingError::Incomplete { tail, .. } => tail::exit(Some(tail)),
             RecordingError::Replay { error, .. } => replay_exit(error),
             RecordingError::Case { error, .. } => case_exit(error),
+            RecordingError::Checkpoint { error, .. } => checkpoint_exit(error),
             RecordingError::Exists { .. }
             | RecordingError::Busy { .. }
+            | RecordingError::NotReplaced { .. }
             | RecordingError::Write { .. }
             | RecordingError::OtherRun { .. }
             | RecordingError::TooLarge { .. } => Exit::Failed,
@@ -419,6 +455,30 @@ fn replay_exit(error: &ReplayError) -> Exit {
         )
         | ReplayError::Image { .. }
         | ReplayError::Unsound { .. } => Exit::Damaged,
+    }
+}
+
+/// A checkpoint that is refused says nothing about its recording, unless that ends too early.
+fn checkpoint_exit(error: &CheckpointError) -> Exit {
+    match error {
+        CheckpointError::Ends { tail, .. } => match tail::exit(tail.as_ref().as_ref()) {
+            Exit::Done => Exit::Failed,
+            exit => exit,
+        },
+        CheckpointError::Replay(error) => replay_exit(error),
+        CheckpointError::Diverged { .. } => Exit::No,
+        CheckpointError::NoCheckpoint { .. } | CheckpointError::NoDigests => Exit::Usage,
+        CheckpointError::TooLong { .. }
+        | CheckpointError::NotACheckpoint { .. }
+        | CheckpointError::Version { .. }
+        | CheckpointError::Unreadable { .. }
+        | CheckpointError::Value { .. }
+        | CheckpointError::Image { .. }
+        | CheckpointError::Unsound { .. }
+        | CheckpointError::State(_)
+        | CheckpointError::OtherRecording { .. }
+        | CheckpointError::OtherEntry { .. }
+        | CheckpointError::Differs { .. } => Exit::Failed,
     }
 }
 

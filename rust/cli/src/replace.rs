@@ -10,6 +10,9 @@ use tempfile::NamedTempFile;
 /// The mode of a new file, before the umask.
 const MODE: u32 = 0o666;
 
+/// The mode of a file whose content is as secret as a recording.
+const PRIVATE_MODE: u32 = 0o600;
+
 /// The permission bits that are kept when a file is replaced: no set-user-ID and the like.
 const PERMISSIONS: u32 = 0o777;
 
@@ -67,6 +70,17 @@ pub(crate) fn temporary(target: &Path, mode: u32) -> io::Result<NamedTempFile> {
 /// pipe is written directly.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
     write_with(path, |out| out.write_all(bytes))
+}
+
+/// Writes a regular file atomically that only its owner can read.
+pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let Target::Regular(target) = target(path)? else {
+        return Err(io::Error::other("it is not a regular file"));
+    };
+    let mut file = temporary(&target, PRIVATE_MODE)?;
+    file.write_all(bytes)?;
+    file.persist(&target).map_err(|error| error.error)?;
+    Ok(())
 }
 
 /// Like [`write`]; `fill` writes the content.

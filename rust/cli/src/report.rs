@@ -15,6 +15,7 @@ pub(crate) fn json(report: &Report) -> Value {
         inputs,
         checkpoints,
         sessions,
+        from_step,
         ..
     } = report;
     let (verdict, up_to, divergence) = match &report.verdict {
@@ -30,7 +31,7 @@ pub(crate) fn json(report: &Report) -> Value {
         trace,
     } = &report.last;
     json!({
-        "verdict": verdict, "up_to_step": up_to, "divergence": divergence, "tail": tail,
+        "verdict": verdict, "from_step": from_step, "up_to_step": up_to, "divergence": divergence, "tail": tail,
         "records": records, "entries": entries, "requests": requests, "inputs": inputs,
         "checkpoints": checkpoints, "sessions": sessions, "steps": step, "clock": clock,
         "state": digest(state), "trace": digest(trace),

@@ -1,9 +1,11 @@
 //! The kernel: all sessions, the ready queue and the clock. Only a step or an input changes them.
 
+mod checkpoint;
 mod checks;
 mod footprint;
 mod wave;
 
+pub use checkpoint::{COUNTER_MAX, KernelParts, RestoreError, SessionParts};
 pub use checks::{Broken, CHECK_STEPS};
 #[cfg(feature = "threads")]
 pub(crate) use wave::Answer;

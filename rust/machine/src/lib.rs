@@ -62,7 +62,10 @@ pub use fault::{Action, Fault, Refusal, Table};
 pub use ids::*;
 pub use image::*;
 pub use input::{Ingress, On, Rest, Resumed, Step, Stepped, Taken, Turn, Wait};
-pub use kernel::{Job, Planned, ProtocolMachineKernel, WaveBuffers};
+pub use kernel::{
+    COUNTER_MAX, Job, KernelParts, Planned, ProtocolMachineKernel, RestoreError, SessionParts,
+    WaveBuffers,
+};
 pub use machine::{KernelMachine, ProtocolMachine, Round, RoundError};
 pub use outcome::{Failure, FailureKind, Outcome, Reply};
 pub use session::{

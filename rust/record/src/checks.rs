@@ -19,6 +19,9 @@ pub(crate) enum Checks {
     Whole(Box<TraceDigest>),
     /// The state and the trace of each session separately.
     BySession(Traces),
+    /// The state of the whole machine. The trace is a hash over all events from the first one, so a
+    /// replay that continues from a checkpoint file has none.
+    State,
     /// No digests.
     Off,
 }
@@ -40,10 +43,35 @@ impl Checks {
         }
     }
 
+    /// The digests of a run that continues from a checkpoint file with these traces of its
+    /// sessions. `None` if the mode has no digests, or no traces by session although there are some.
+    pub(crate) fn continued(mode: DeterminismMode, traces: Vec<[u8; 32]>) -> Option<Checks> {
+        match mode {
+            DeterminismMode::Full | DeterminismMode::Replay if traces.is_empty() => {
+                Some(Checks::State)
+            }
+            DeterminismMode::ModuloCommutativity => Some(Checks::BySession(Traces {
+                sessions: traces,
+                bytes: Vec::new(),
+            })),
+            DeterminismMode::Full | DeterminismMode::Replay | DeterminismMode::ModuloEffects => {
+                None
+            }
+        }
+    }
+
+    /// The digests of the sessions' traces; empty unless each session has its own.
+    pub(crate) fn traces(&self) -> &[[u8; 32]] {
+        match self {
+            Checks::BySession(traces) => &traces.sessions,
+            Checks::Whole(_) | Checks::State | Checks::Off => &[],
+        }
+    }
+
     /// Whether a checkpoint can be taken while coroutines are ready. It cannot if the order of
     /// steps among sessions may differ in a replay.
     pub(crate) fn while_running(&self) -> bool {
-        matches!(self, Checks::Whole(_))
+        matches!(self, Checks::Whole(_) | Checks::State)
     }
 
     pub(crate) fn is_off(&self) -> bool {
@@ -55,7 +83,7 @@ impl Checks {
         match self {
             Checks::Whole(trace) => trace.add(stamp, event),
             Checks::BySession(traces) => traces.event(stamp, event),
-            Checks::Off => {}
+            Checks::State | Checks::Off => {}
         }
     }
 
@@ -63,9 +91,12 @@ impl Checks {
     pub(crate) fn take(&self, kernel: &ProtocolMachineKernel) -> (Checkpoint, u64) {
         let (state, trace, cost) = match self {
             Checks::Whole(trace) => {
-                let bytes = kernel.state_bytes();
-                let state = *blake3::hash(&bytes).as_bytes();
-                (Some(state), Some(trace.digest()), bytes.len() as u64)
+                let (state, cost) = whole_state(kernel);
+                (Some(state), Some(trace.digest()), cost)
+            }
+            Checks::State => {
+                let (state, cost) = whole_state(kernel);
+                (Some(state), None, cost)
             }
             Checks::BySession(traces) => {
                 let (state, cost) = states(kernel);
@@ -104,6 +135,11 @@ impl Traces {
         hasher.update(self.sessions.as_flattened());
         *hasher.finalize().as_bytes()
     }
+}
+
+fn whole_state(kernel: &ProtocolMachineKernel) -> ([u8; 32], u64) {
+    let bytes = kernel.state_bytes();
+    (*blake3::hash(&bytes).as_bytes(), bytes.len() as u64)
 }
 
 fn states(kernel: &ProtocolMachineKernel) -> ([u8; 32], u64) {

@@ -9,11 +9,13 @@
 //! and checks that its bytes are those that were written. [`Replay`] runs the kernel again with the
 //! recorded inputs, compares every request and every checkpoint, and finds the first
 //! [`Divergence`]. [`Timeline`] iterates over the entries and events. [`compare()`] compares the
-//! conversations of two recordings, and [`diff()`] their entries.
+//! conversations of two recordings, and [`diff()`] their entries. A replay can write a checkpoint
+//! file, and a later replay can continue from it.
 //!
 //! The format is described byte by byte in `docs/recording.md`.
 
 pub mod bounds;
+mod checkpoint;
 mod checks;
 mod compare;
 pub mod describe;
@@ -30,6 +32,7 @@ pub mod rows;
 mod timeline;
 mod writer;
 
+pub use checkpoint::{CHECKPOINT_LEN_MAX, CHECKPOINT_MAGIC, CheckpointError};
 pub use compare::{
     CompareError, CompareOptions, Compared, Extent, Likeness, Parting, Place, compare,
 };

@@ -13,12 +13,13 @@ use antiphon_machine::{
     VerifyError, WaveBuffers, WaveCertificate, WaveRefusal,
 };
 
+use crate::checkpoint::{Anchor, CheckpointError, StoredMachine, digests_text};
 use crate::checks::{Checks, stop_of};
 use crate::describe;
 use crate::divergence::{Difference, Divergence, RecentEvent, Site, differing_fields};
 use crate::entry::{
     Checkpoint, End, Entry, Header, REQUEST_START, Request, STEP_AT, WAVE_START, encode_request,
-    frequent_answer,
+    frequent_answer, number,
 };
 use crate::reader::{Cause, Misplaced, OpenError, Reader, Tail};
 use crate::report::{Report, Verdict};
@@ -67,6 +68,16 @@ pub struct Replay<R, S = NoSink> {
     reader: Reader<R>,
     player: Player<S>,
     verdict: Option<Verdict>,
+    /// The checkpoint file from which the replay continued.
+    from: Option<Continued>,
+}
+
+/// Where a replay continued from a checkpoint file.
+#[derive(Clone, Copy, Debug)]
+struct Continued {
+    step: u64,
+    /// The number of the recording's checkpoint entry.
+    entry: u64,
 }
 
 /// How a call of [`Replay::run_to`] ended.
@@ -115,6 +126,58 @@ impl<R: Read> Replay<R> {
     pub fn open(from: R) -> Result<Replay<R>, ReplayError> {
         Replay::with_sink(from, NoSink)
     }
+
+    /// Opens a recording for a replay that continues from a checkpoint file, which
+    /// [`to_checkpoint`](Self::to_checkpoint) wrote for the same recording.
+    ///
+    /// The part of the recording before the checkpoint is read, so that its chain of digests is
+    /// checked, but it is not replayed. The trace digest of the mode `Full` is not compared,
+    /// because it is a hash over all events from the first one.
+    ///
+    /// # Errors
+    /// When the recording cannot be read up to the checkpoint, or the file is not the machine's
+    /// state there: the recording's own digests decide.
+    pub fn from_checkpoint(from: R, checkpoint: &[u8]) -> Result<Replay<R>, CheckpointError> {
+        let stored = StoredMachine::read(checkpoint)?;
+        let mut reader = Reader::open(from)?;
+        let header = header_digest(reader.header());
+        if stored.header != header {
+            return Err(other_recording("the header", header, stored.header));
+        }
+        let mode = reader.header().config.determinism_mode;
+        if mode == DeterminismMode::ModuloEffects {
+            return Err(CheckpointError::NoDigests);
+        }
+        let checks = Checks::continued(mode, stored.traces.clone());
+        let (point, images) = skip_to(&mut reader, &stored)?;
+        let found = stored.image_digests();
+        if found != images {
+            return Err(CheckpointError::OtherRecording {
+                what: "the list of images",
+                expected: digests_text(&images),
+                got: digests_text(&found),
+            });
+        }
+        let mut player = Player::new(reader.header().config.clone(), NoSink);
+        player.kernel = stored.restore(player.kernel.config().clone())?;
+        let step = point.step;
+        player.observer.checks = checks.ok_or(CheckpointError::Differs {
+            step,
+            what: "the number of traces",
+            expected: "0".to_owned(),
+            got: stored.traces.len().to_string(),
+        })?;
+        check_digests(&player, &stored, &point)?;
+        player.checkpoints = 1;
+        player.observer.know_outstanding(&player.kernel);
+        let entry = stored.entry;
+        Ok(Replay {
+            reader,
+            player,
+            verdict: None,
+            from: Some(Continued { step, entry }),
+        })
+    }
 }
 
 impl<R: Read, S: Sink> Replay<R, S> {
@@ -129,6 +192,7 @@ impl<R: Read, S: Sink> Replay<R, S> {
             reader,
             player,
             verdict: None,
+            from: None,
         })
     }
 
@@ -180,6 +244,55 @@ impl<R: Read, S: Sink> Replay<R, S> {
         Ok(self.report())
     }
 
+    /// Replays up to the recording's checkpoint at this step, and returns the bytes of a checkpoint
+    /// file with the machine's state there. A later replay can continue from it with
+    /// [`from_checkpoint`](Self::from_checkpoint).
+    ///
+    /// # Errors
+    /// When the replay ends or diverges before, the recording has no checkpoint at this step, or
+    /// the state is longer than [`CHECKPOINT_LEN_MAX`](crate::CHECKPOINT_LEN_MAX).
+    pub fn to_checkpoint(&mut self, step: u64) -> Result<Vec<u8>, CheckpointError> {
+        if self.player.observer.checks.is_off() {
+            return Err(CheckpointError::NoDigests);
+        }
+        let mut before = self.from.map(|from| from.step);
+        loop {
+            let compared = self.player.checkpoints;
+            match self.play(u64::MAX)? {
+                Played::Entry if self.player.checkpoints == compared => {}
+                Played::Entry => match self.current() {
+                    Some(Entry::Checkpoint(point)) if point.step == step => break,
+                    Some(Entry::Checkpoint(point)) if point.step < step => {
+                        before = Some(point.step);
+                    }
+                    Some(Entry::Checkpoint(point)) => {
+                        let after = Some(point.step);
+                        return Err(no_checkpoint(step, before, after));
+                    }
+                    // The end has digests too, but nothing follows it.
+                    Some(_) | None => {}
+                },
+                Played::Held | Played::Over => {
+                    return Err(match self.verdict.clone() {
+                        Some(Verdict::Diverged(divergence)) => {
+                            CheckpointError::Diverged { step, divergence }
+                        }
+                        Some(Verdict::Equal | Verdict::EqualUpTo { .. }) | None => {
+                            no_checkpoint(step, before, None)
+                        }
+                    });
+                }
+            }
+        }
+        let anchor = Anchor {
+            entry: self.reader.current().entry,
+            header: header_digest(self.reader.header()),
+            chain: self.reader.chain(),
+            traces: self.player.observer.checks.traces().to_vec(),
+        };
+        StoredMachine::of(&self.player.kernel, anchor).write()
+    }
+
     /// The result so far. Linear in the state.
     pub fn report(&self) -> Report {
         let (last, _) = self.player.observer.checks.take(&self.player.kernel);
@@ -187,9 +300,10 @@ impl<R: Read, S: Sink> Replay<R, S> {
             verdict: self.verdict.clone().unwrap_or(Verdict::EqualUpTo {
                 step: self.player.kernel.step_index(),
             }),
+            from_step: self.from.map(|from| from.step),
             tail: self.reader.tail().cloned(),
             records: self.reader.records(),
-            entries: self.reader.entries(),
+            entries: self.reader.entries() - self.from.map_or(0, |from| from.entry),
             requests: self.player.requests,
             inputs: self.player.inputs,
             checkpoints: self.player.checkpoints,
@@ -763,6 +877,17 @@ impl<S: Sink> Player<S> {
 }
 
 impl<S> Observer<S> {
+    /// Learns the operations of the effects that were outstanding at a checkpoint.
+    fn know_outstanding(&mut self, kernel: &ProtocolMachineKernel) {
+        for session in kernel.sessions() {
+            for effect in session.effects() {
+                let (session, number) = (session.id(), effect.number);
+                let effect_id = EffectId { session, number };
+                self.operations.insert(effect_id, effect.operation);
+            }
+        }
+    }
+
     /// The operation of the effect that the event ends. Keeps the operations of outstanding
     /// effects, whose number the machine bounds.
     fn operation(&mut self, session: SessionId, event: &Event) -> Option<OperationId> {
@@ -833,6 +958,106 @@ impl<S: Sink> Sink for Observer<S> {
     fn refused(&mut self, step: u64, refusal: &Refusal) {
         self.sink.refused(step, refusal);
     }
+}
+
+/// The digest of a recording's header entry.
+fn header_digest(header: &Header) -> [u8; 32] {
+    let mut bytes = Vec::new();
+    header.encode(&mut Encoder::new(&mut bytes));
+    *blake3::hash(&bytes).as_bytes()
+}
+
+fn no_checkpoint(step: u64, before: Option<u64>, after: Option<u64>) -> CheckpointError {
+    CheckpointError::NoCheckpoint {
+        step,
+        before,
+        after,
+    }
+}
+
+fn other_recording(what: &'static str, expected: [u8; 32], got: [u8; 32]) -> CheckpointError {
+    CheckpointError::OtherRecording {
+        what,
+        expected: describe::digest(&expected),
+        got: describe::digest(&got),
+    }
+}
+
+/// Reads up to the checkpoint entry to which the file belongs. Returns that entry, and the digests
+/// of the images before it, each once.
+fn skip_to<R: Read>(
+    reader: &mut Reader<R>,
+    stored: &StoredMachine,
+) -> Result<(Checkpoint, Vec<[u8; 32]>), CheckpointError> {
+    let (step, entry) = (stored.step, stored.entry);
+    let mut images = Vec::new();
+    loop {
+        let Some(raw) = reader.raw()? else {
+            let tail = Box::new(reader.tail().cloned());
+            return Err(CheckpointError::Ends { entry, step, tail });
+        };
+        let is_image = scan::uint_at(raw.bytes, 1) == Some(number::IMAGE);
+        if !is_image && raw.entry < entry {
+            continue;
+        }
+        let decoded = Entry::decode(raw.bytes);
+        match decoded {
+            Ok(Entry::Checkpoint(point)) if raw.entry == entry && point.step == step => {
+                let chain = reader.chain();
+                if chain != stored.chain {
+                    let what = "the chain value of the checkpoint's record";
+                    return Err(other_recording(what, chain, stored.chain));
+                }
+                return Ok((point, images));
+            }
+            Ok(Entry::Image(bytes)) if raw.entry < entry => {
+                let digest = *blake3::hash(&bytes).as_bytes();
+                if !images.contains(&digest) {
+                    images.push(digest);
+                }
+            }
+            found => {
+                let found = found.map_or_else(|e| e.to_string(), |e| describe::entry(None, &e));
+                return Err(CheckpointError::OtherEntry { entry, step, found });
+            }
+        }
+    }
+}
+
+/// Compares the restored machine with the recording's checkpoint and with the file's header.
+fn check_digests<S>(
+    player: &Player<S>,
+    stored: &StoredMachine,
+    point: &Checkpoint,
+) -> Result<(), CheckpointError> {
+    let step = point.step;
+    let differs = |what, expected: String, got: String| {
+        Err(CheckpointError::Differs {
+            step,
+            what,
+            expected,
+            got,
+        })
+    };
+    let (got, _) = player.observer.checks.take(&player.kernel);
+    if point.clock != got.clock {
+        return differs("the clock", point.clock.to_string(), got.clock.to_string());
+    }
+    let text = |digest: Option<[u8; 32]>| {
+        digest.map_or_else(|| "absent".to_owned(), |digest| describe::digest(&digest))
+    };
+    if point.state.is_none() || point.state != got.state {
+        return differs("the state digest", text(point.state), text(got.state));
+    }
+    if got.trace.is_some() && point.trace != got.trace {
+        return differs("the trace digest", text(point.trace), text(got.trace));
+    }
+    let own = player.kernel.state_digest();
+    if own != stored.state {
+        let (expected, got) = (describe::digest(&own), describe::digest(&stored.state));
+        return differs("the state digest in its header", expected, got);
+    }
+    Ok(())
 }
 
 fn recorded_request(bytes: &[u8]) -> Result<Request, Stopped> {

@@ -26,11 +26,15 @@ pub enum Verdict {
 pub struct Report {
     /// Whether the replay repeated the recorded run.
     pub verdict: Verdict,
+    /// The step of the checkpoint file from which the replay continued. Nothing before it was
+    /// checked. `None` if the replay began at the first entry.
+    pub from_step: Option<u64>,
     /// How the recording ends; `None` if the replay stopped before its end.
     pub tail: Option<Tail>,
     /// Number of intact records.
     pub records: u64,
-    /// Number of entries replayed, the header included.
+    /// Number of entries replayed: from the header on, or from the checkpoint on at which the
+    /// replay continued.
     pub entries: u64,
     /// Number of requests compared.
     pub requests: u64,
@@ -59,7 +63,7 @@ impl Report {
     /// counts, or the kind of divergence without its details.
     pub fn headline(&self) -> String {
         let why = match (&self.verdict, &self.tail) {
-            (Verdict::Equal, _) => return "equal".to_owned(),
+            (Verdict::Equal, _) => "",
             (Verdict::Diverged(divergence), _) => {
                 let Divergence { step, .. } = divergence.as_ref();
                 return format!("diverged at step {step}: {}", divergence.difference.name());
@@ -71,18 +75,36 @@ impl Report {
             (Verdict::EqualUpTo { .. }, Some(Tail::Open)) => ", then the recording ends",
             (Verdict::EqualUpTo { .. }, Some(Tail::Sealed) | None) => "",
         };
-        format!("{}{why}", self.verdict)
+        match (self.from_step, &self.verdict) {
+            (None, verdict) => format!("{verdict}{why}"),
+            (Some(from), Verdict::EqualUpTo { step }) => {
+                format!("equal from step {from} up to step {step}; not checked before{why}")
+            }
+            (Some(from), Verdict::Equal | Verdict::Diverged(_)) => {
+                format!("equal from step {from}; not checked before{why}")
+            }
+        }
     }
 }
 
 impl std::fmt::Display for Report {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         if let Verdict::Diverged(divergence) = &self.verdict {
-            return divergence.fmt(f);
+            divergence.fmt(f)?;
+            if let Some(from) = self.from_step {
+                write!(f, "\nreplayed from step {from}; not checked before")?;
+            }
+            return Ok(());
         }
-        write!(f, "{}: ", self.headline())?;
+        f.write_str(&self.headline())?;
+        f.write_str(match self.from_step {
+            None => ": ",
+            // The counts are of the replayed part, and not of what was not checked.
+            Some(_) => "\n",
+        })?;
         if self.verdict == Verdict::Equal {
-            write!(f, "{}, ", describe::count(self.last.step, "step"))?;
+            let steps = self.last.step - self.from_step.unwrap_or(0);
+            write!(f, "{}, ", describe::count(steps, "step"))?;
         }
         write!(
             f,

@@ -1,7 +1,9 @@
 //! Tests recordings made by `run`: replayed, shown, cut and damaged.
 
+use std::os::unix::fs::PermissionsExt;
+
 use antiphon_machine::{Outcome, Value};
-use antiphon_record::{Entry, Reader, Writer};
+use antiphon_record::{End, Entry, Reader, Replay, Writer};
 
 use crate::common::TestDir;
 
@@ -300,4 +302,141 @@ fn a_diagram_of_a_long_run_is_bounded() {
     let left_out = "are left out#59; beyond the first 2000#58; no trouble#59; sessions 1 closed";
     assert!(diagram.contains(left_out), "{diagram}");
     assert!(diagram.contains("in all#58; 20001 messages, 0 calls, sessions 1 closed"));
+}
+
+/// A directory with a recording `c.rec` that has checkpoints at the steps 9 and 15.
+fn with_checkpoints() -> TestDir {
+    let dir = recorded();
+    let bytes = dir.read("a.rec");
+    let mut replay = Replay::open(&bytes[..]).expect("a recording");
+    let mut points = Vec::new();
+    for step in [9, 15] {
+        let _ = replay.run_to(step).expect("a recording");
+        points.push(replay.report().last);
+    }
+    let mut reader = Reader::open(&bytes[..]).expect("a recording");
+    let mut writer = Writer::create(Vec::new(), reader.header()).expect("memory does not fail");
+    let mut points = points.into_iter().peekable();
+    while let Some(entry) = reader.entry().expect("memory does not fail") {
+        let next = match &entry {
+            Entry::Request(request) => request.step,
+            Entry::Input { step, .. } => step + 1,
+            Entry::Header(_) | Entry::Image(_) | Entry::Answer(_) | Entry::Refused(_) => 0,
+            Entry::Checkpoint(_) | Entry::Wave { .. } => panic!("{entry:?} in a short recording"),
+            Entry::End(_) => u64::MAX,
+        };
+        while let Some(point) = points.next_if(|point| point.step < next) {
+            let point = Entry::Checkpoint(point);
+            writer.entry(&point).expect("memory does not fail");
+        }
+        let entry = match entry {
+            Entry::End(end) => Entry::End(End {
+                entries: writer.entries(),
+                ..end
+            }),
+            other => other,
+        };
+        writer.entry(&entry).expect("memory does not fail");
+    }
+    dir.write("c.rec", writer.finish().expect("memory does not fail"));
+    dir
+}
+
+#[test]
+fn a_replay_continues_from_a_checkpoint() {
+    let dir = with_checkpoints();
+    let out = dir.run_ok(&["replay", "c.rec", "--to-checkpoint", "9", "c.ckpt"]);
+    insta::assert_snapshot!("to_checkpoint", without_digests(&out));
+    let mode = std::fs::metadata(dir.path("c.ckpt")).expect("it is there");
+    assert_eq!(mode.permissions().mode() & 0o777, 0o600);
+    for (name, more) in [
+        ("from_checkpoint", &[][..]),
+        ("from_checkpoint_step", &["--step", "12"]),
+        ("from_checkpoint_json", &["--json"]),
+    ] {
+        let args = [&["replay", "c.rec", "--from-checkpoint", "c.ckpt"], more].concat();
+        insta::assert_snapshot!(name, without_digests(&dir.run_ok(&args)));
+    }
+    let threads = [
+        "replay",
+        "c.rec",
+        "--from-checkpoint",
+        "c.ckpt",
+        "--threads",
+        "2",
+    ];
+    let whole = dir.run_ok(&["replay", "c.rec", "--from-checkpoint", "c.ckpt"]);
+    assert_eq!(dir.run_ok(&threads), whole);
+
+    // From one checkpoint to the next, and over the first file.
+    let next = ["replay", "c.rec", "--from-checkpoint", "c.ckpt"];
+    let next = [&next[..], &["--to-checkpoint", "15", "c.ckpt", "--json"]].concat();
+    let document: serde_json::Value =
+        serde_json::from_str(&dir.run_ok(&next)).expect("one document");
+    assert_eq!(document["verdict"], "equal_up_to");
+    assert_eq!(
+        (&document["from_step"], &document["up_to_step"]),
+        (&9.into(), &15.into())
+    );
+    let len = dir.read("c.ckpt").len();
+    let written = serde_json::json!({ "file": "c.ckpt", "step": 15, "bytes": len });
+    assert_eq!(document["checkpoint"], written);
+}
+
+#[test]
+fn checkpoints_that_do_not_fit_are_refused() {
+    let dir = with_checkpoints();
+    dir.run_ok(&["replay", "c.rec", "--to-checkpoint", "9", "c.ckpt"]);
+    let mut bytes = dir.read("c.ckpt");
+    let last = bytes.len() - 9;
+    bytes[last] ^= 1;
+    dir.write("bad.ckpt", bytes);
+    dir.write("note.txt", "keep me");
+    let bytes = dir.read("c.rec");
+    let mut reader = Reader::open(&bytes[..]).expect("a recording");
+    let mut writer = Writer::create(Vec::new(), reader.header()).expect("memory does not fail");
+    for _ in 0..5 {
+        let entry = reader.entry().expect("memory does not fail");
+        let entry = entry.expect("there are more");
+        writer.entry(&entry).expect("memory does not fail");
+    }
+    dir.write("cut.rec", writer.finish().expect("memory does not fail"));
+    let before = dir.names();
+    let mut told = String::new();
+    for args in [
+        &["replay", "a.rec", "--from-checkpoint", "c.ckpt"][..],
+        &["replay", "cut.rec", "--from-checkpoint", "c.ckpt"],
+        &["replay", "c.rec", "--from-checkpoint", "bad.ckpt"],
+        &["replay", "c.rec", "--from-checkpoint", "c.rec"],
+        &["replay", "c.rec", "--from-checkpoint", "none.ckpt"],
+        &[
+            "replay",
+            "c.rec",
+            "--from-checkpoint",
+            "c.ckpt",
+            "--step",
+            "8",
+        ],
+        &["replay", "c.rec", "--to-checkpoint", "10", "new.ckpt"],
+        &["replay", "a.rec", "--to-checkpoint", "9", "new.ckpt"],
+        &["replay", "c.rec", "--to-checkpoint", "nine", "new.ckpt"],
+        &["replay", "c.rec", "--to-checkpoint", "9", "c.rec"],
+        &["replay", "c.rec", "--to-checkpoint", "9", "./c.rec"],
+        &["replay", "c.rec", "--to-checkpoint", "9", "note.txt"],
+        &["replay", "c.rec", "--to-checkpoint", "9", "."],
+    ] {
+        let output = dir.run(args);
+        let code = output.code.unwrap_or_default();
+        assert_eq!(output.stdout, "", "{args:?}");
+        told.push_str(&format!(
+            "{} ({code})\n{}",
+            args[1..].join(" "),
+            output.stderr
+        ));
+    }
+    insta::assert_snapshot!(without_digests(&told));
+    let output = dir.run(&["replay", "c.rec", "--to-checkpoint", "9", "none/new.ckpt"]);
+    assert_eq!(output.code, Some(125), "{output:?}");
+    assert_eq!(dir.names(), before);
+    assert_eq!(dir.read("note.txt"), b"keep me");
 }

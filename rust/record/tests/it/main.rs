@@ -1,5 +1,6 @@
 //! Tests of recordings: writing, reading, damage, replay, comparison, rows.
 
+mod checkpoint;
 mod compare;
 mod damage;
 mod divergence;

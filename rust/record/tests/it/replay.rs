@@ -38,7 +38,7 @@ fn asynchronous_answers_replay() {
 }
 
 /// A run with slow, missing, wrong and late outcomes, and with cancelled sessions.
-fn eventful(policy: SchedulingPolicy) -> (Vec<u8>, [u8; 32]) {
+pub(crate) fn eventful(policy: SchedulingPolicy) -> (Vec<u8>, [u8; 32]) {
     let mut code = sample::ping_pong_image(1, SortId(1));
     for operation in &mut code.operations {
         operation.retries = 2;
