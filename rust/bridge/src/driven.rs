@@ -1,13 +1,13 @@
-//! Runs of the machines that programs embed, written down as cases.
+//! Records the runs of embedded machines as cases.
 //!
 //! A [`Runner`](crate::run::Runner) takes one step at a time and answers nothing in place. A
 //! program uses [`ProtocolMachine::run`] or its threaded counterpart: many steps in one call, with
-//! a handler that answers inside the run, fails, panics, or leaves the answer for later. This module
-//! drives such a machine with a scripted handler, observes it, and writes down the list of actions
-//! that the run amounts to: a turn for each step, a round for each wave, and an input right after
-//! the request that it answers. [`Log::case`] then does the same actions on a `Runner` and compares
-//! every event with its stamp, every request, every rest and the final state. The case itself goes
-//! to the model, which ties the run to the specification.
+//! a handler that answers inside the run, fails, panics, or leaves the answer for later. This
+//! module drives such a machine with a scripted handler, observes it, and records the equivalent
+//! list of actions: a turn for each step, a round for each wave, and an input right after the
+//! request that it answers. [`Log::case`] then applies the same actions to a `Runner` and compares
+//! every event with its stamp, every request, every rest and the final state. The model checks the
+//! case itself, which ties the run to the specification.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
