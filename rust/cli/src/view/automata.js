@@ -25,7 +25,9 @@ function layers(states, around) {
   // Too many states to draw: keep those near the current state.
   const near = new Set([around]);
   const back = new Map();
-  states.forEach(({ branches }, from) => branches.forEach(({ next }) => back.set(next, [...(back.get(next) ?? []), from])));
+  states.forEach(({ branches }, from) =>
+    branches.forEach(({ next }) => back.set(next, [...(back.get(next) ?? []), from])),
+  );
   for (const at of near) {
     for (const to of [...states[at].branches.map(({ next }) => next), ...(back.get(at) ?? [])]) {
       if (near.size < STATES_MAX / 2) near.add(to);
@@ -62,13 +64,15 @@ function places({ depth, shown }) {
   const widest = Math.max(...[...rows.values()].map((row) => row.length));
   const width = Math.max(1, widest) * ACROSS;
   const place = new Map();
-  [...rows.keys()].sort((a, b) => a - b).forEach((at, row) => {
-    const states = rows.get(at);
-    states.forEach((state, column) => {
-      const x = ((column + 0.5) * width) / states.length;
-      place.set(state, { x, y: RADIUS + 6 + row * DOWN, row });
+  [...rows.keys()]
+    .sort((a, b) => a - b)
+    .forEach((at, row) => {
+      const states = rows.get(at);
+      states.forEach((state, column) => {
+        const x = ((column + 0.5) * width) / states.length;
+        place.set(state, { x, y: RADIUS + 6 + row * DOWN, row });
+      });
     });
-  });
   return { place, width, height: rows.size * DOWN - DOWN + 2 * RADIUS + 12 };
 }
 
@@ -79,7 +83,9 @@ function curve(from, to, lanes, width) {
     const { x, y } = from;
     // On the outer side, which is free of other states.
     const way = x < width / 2 ? -1 : 1;
-    const d = `M${x + 9 * way} ${y - 9}C${x + 44 * way} ${y - 30} ${x + 44 * way} ${y + 30} ${x + 14 * way} ${y + 9}`;
+    const bend = x + 44 * way;
+    const d =
+      `M${x + 9 * way} ${y - 9}C${bend} ${y - 30} ` + `${bend} ${y + 30} ${x + 14 * way} ${y + 9}`;
     return { d, x: x + 38 * way, y: y + 4, anchor: way < 0 ? "end" : "start" };
   }
   if (to.row === from.row + 1) {
@@ -88,14 +94,21 @@ function curve(from, to, lanes, width) {
     return {
       d: `M${x1} ${y1}C${x1} ${middle} ${x2} ${middle} ${x2} ${y2}`,
       // Nearer to the target, where branches are further apart.
-      x: x1 + (x2 - x1) * 0.75, y: middle + 3, anchor: "middle",
+      x: x1 + (x2 - x1) * 0.75,
+      y: middle + 3,
+      anchor: "middle",
     };
   }
   if (to.row === from.row && Math.abs(to.x - from.x) <= ACROSS) {
     const way = Math.sign(to.x - from.x);
     const [x1, x2] = [from.x + way * RADIUS, to.x - way * (RADIUS + 6)];
     const bend = from.y + way * 12;
-    return { d: `M${x1} ${from.y + 4 * way}Q${(x1 + x2) / 2} ${bend} ${x2} ${to.y + 4 * way}`, x: (x1 + x2) / 2, y: bend + (way > 0 ? 8 : -2), anchor: "middle" };
+    return {
+      d: `M${x1} ${from.y + 4 * way}Q${(x1 + x2) / 2} ${bend} ${x2} ${to.y + 4 * way}`,
+      x: (x1 + x2) / 2,
+      y: bend + (way > 0 ? 8 : -2),
+      anchor: "middle",
+    };
   }
   const left = from.x + to.x < width;
   const side = left ? "left" : "right";
@@ -106,8 +119,12 @@ function curve(from, to, lanes, width) {
   const [x1, x2] = [from.x + way * RADIUS, to.x + way * (RADIUS + 6)];
   const middle = (from.y + to.y) / 2;
   return {
-    d: `M${x1} ${from.y}C${out} ${from.y} ${out} ${from.y} ${out} ${middle}S${out} ${to.y} ${x2} ${to.y}`,
-    x: out + 4 * way, y: middle + 4 + lane * 13, anchor: left ? "end" : "start",
+    d:
+      `M${x1} ${from.y}C${out} ${from.y} ${out} ${from.y} ${out} ${middle}` +
+      `S${out} ${to.y} ${x2} ${to.y}`,
+    x: out + 4 * way,
+    y: middle + 4 + lane * 13,
+    anchor: left ? "end" : "start",
   };
 }
 
@@ -121,10 +138,22 @@ function automaton(states, lit, name) {
   for (const { from, to, labels: names, full } of edges(states, shown)) {
     const line = curve(place.get(from), place.get(to), lanes, width);
     const may = from === lit ? "may" : "";
-    const text = shortened(clean(names.join(" | ")), line.anchor === "middle" ? LETTERS : LETTERS_BESIDE);
+    const text = shortened(
+      clean(names.join(" | ")),
+      line.anchor === "middle" ? LETTERS : LETTERS_BESIDE,
+    );
     const title = () => draw("title", {}, clean(full.join("\n")));
-    lines.push(draw("path", { class: `edge ${may}`, d: line.d, "marker-end": `url(#tip${may})` }, title()));
-    labels.push(draw("text", { class: `label ${may}`, x: line.x, y: line.y, "text-anchor": line.anchor }, text, title()));
+    lines.push(
+      draw("path", { class: `edge ${may}`, d: line.d, "marker-end": `url(#tip${may})` }, title()),
+    );
+    labels.push(
+      draw(
+        "text",
+        { class: `label ${may}`, x: line.x, y: line.y, "text-anchor": line.anchor },
+        text,
+        title(),
+      ),
+    );
     const room = text.length * 6.2;
     const reach = { start: [0, room], middle: [-room / 2, room / 2], end: [-room, 0] }[line.anchor];
     start = Math.min(start, line.x + reach[0]);
@@ -136,27 +165,57 @@ function automaton(states, lit, name) {
     const { action, peer } = states[state];
     const kind = state === lit ? `${action} lit` : action;
     const circle = [draw("circle", { cx: x, cy: y, r: RADIUS })];
-    if (action === "end") circle.push(draw("circle", { class: "inner", cx: x, cy: y, r: RADIUS - 3.5 }));
-    const told = action === "end" ? "the end" : `${action}s ${action === "send" ? "to" : "from"} ${clean(peer)}`;
-    const node = draw("g", { class: `state ${kind}`, "data-state": state }, ...circle,
-      draw("text", { x, y: y + 4 }, state), draw("title", {}, `state ${state}: ${told}`));
+    if (action === "end")
+      circle.push(draw("circle", { class: "inner", cx: x, cy: y, r: RADIUS - 3.5 }));
+    const told =
+      action === "end"
+        ? "the end"
+        : `${action}s ${action === "send" ? "to" : "from"} ${clean(peer)}`;
+    const node = draw(
+      "g",
+      { class: `state ${kind}`, "data-state": state },
+      ...circle,
+      draw("text", { x, y: y + 4 }, state),
+      draw("title", {}, `state ${state}: ${told}`),
+    );
     if (state === lit) node.setAttribute("aria-current", "true");
     return node;
   });
   const [wide, high] = [Math.ceil(end - start) + 12, Math.ceil(low)];
-  const svg = draw("svg", {
-    class: "automaton", viewBox: `${Math.floor(start) - 6} 0 ${wide} ${high}`, width: wide, height: high, role: "img",
-    "aria-label": `automaton of ${clean(name)}, in state ${lit} of ${states.length}`,
-  }, ...lines, ...labels, ...nodes);
+  const svg = draw(
+    "svg",
+    {
+      class: "automaton",
+      viewBox: `${Math.floor(start) - 6} 0 ${wide} ${high}`,
+      width: wide,
+      height: high,
+      role: "img",
+      "aria-label": `automaton of ${clean(name)}, in state ${lit} of ${states.length}`,
+    },
+    ...lines,
+    ...labels,
+    ...nodes,
+  );
   return { svg, left, wide };
 }
 
-const TIP = { viewBox: "0 0 8 8", refX: 1, refY: 4, markerWidth: 7, markerHeight: 7, orient: "auto" };
+const TIP = {
+  viewBox: "0 0 8 8",
+  refX: 1,
+  refY: 4,
+  markerWidth: 7,
+  markerHeight: 7,
+  orient: "auto",
+};
 
 /** Arrow heads that the drawings refer to. */
 export function tips() {
   const tip = (id) => draw("marker", { id, ...TIP }, draw("path", { d: "M0 0L8 4L0 8z" }));
-  return draw("svg", { class: "tips", width: 0, height: 0, "aria-hidden": "true" }, draw("defs", {}, tip("tip"), tip("tipmay")));
+  return draw(
+    "svg",
+    { class: "tips", width: 0, height: 0, "aria-hidden": "true" },
+    draw("defs", {}, tip("tip"), tip("tipmay")),
+  );
 }
 
 /** The automata of a session: of its image, with the states of its roles lit. */

@@ -2,13 +2,30 @@
 import { clean, count, make } from "./dom.js";
 
 const names = {
-  opened: "session opened", sent: "sent", offered: "chose and sent", received: "received", chose: "received a choice",
-  effect_issued: "effect issued", effect_resolved: "effect resolved", effect_failed: "effect failed",
-  effect_invalidated: "effect invalidated", witness_issued: "witness issued", witness_expired: "witness expired",
-  timeout_issued: "timed out", cancellation_requested: "cancellation requested", cancelled: "cancelled",
-  failure_branch_entered: "goes on after a failure", spawned: "coroutine started", halted: "done", faulted: "faulted",
-  closed: "session closed", session_terminal: "session ended", epoch_advanced: "next epoch", request: "asks the world",
-  input: "input", refused: "refused",
+  opened: "session opened",
+  sent: "sent",
+  offered: "chose and sent",
+  received: "received",
+  chose: "received a choice",
+  effect_issued: "effect issued",
+  effect_resolved: "effect resolved",
+  effect_failed: "effect failed",
+  effect_invalidated: "effect invalidated",
+  witness_issued: "witness issued",
+  witness_expired: "witness expired",
+  timeout_issued: "timed out",
+  cancellation_requested: "cancellation requested",
+  cancelled: "cancelled",
+  failure_branch_entered: "goes on after a failure",
+  spawned: "coroutine started",
+  halted: "done",
+  faulted: "faulted",
+  closed: "session closed",
+  session_terminal: "session ended",
+  epoch_advanced: "next epoch",
+  request: "asks the world",
+  input: "input",
+  refused: "refused",
 };
 
 export const kindName = (kind) => names[kind] ?? kind;
@@ -17,7 +34,10 @@ function facts(pairs) {
   const list = make("dl", "");
   for (const [name, value] of pairs) {
     if (value === null || value === undefined || value === "") continue;
-    list.append(make("dt", "", name), make("dd", "", typeof value === "number" ? count(value) : clean(value)));
+    list.append(
+      make("dt", "", name),
+      make("dd", "", typeof value === "number" ? count(value) : clean(value)),
+    );
   }
   return list;
 }
@@ -29,7 +49,10 @@ function values(head, { values: of, failure }) {
     ...(cut ? [make("p", "odd", "There is more of it than is shown here.")] : []),
   ]);
   if (failure) {
-    parts.push([make("h3", "", "failure"), make("pre", "value bad", clean(`${failure.kind}\n${failure.detail}`.trim()))]);
+    parts.push([
+      make("h3", "", "failure"),
+      make("pre", "value bad", clean(`${failure.kind}\n${failure.detail}`.trim())),
+    ]);
   }
   return parts.flat();
 }
@@ -38,14 +61,22 @@ function values(head, { values: of, failure }) {
  * A row in full. `effect`: the details of its effect's request and answer, where it has one.
  */
 export function rowDetail({ row, detail, effect }, goToRow) {
-  if (row === null) return [make("p", "faint", "Nothing has happened yet. Step on with →, or choose a row.")];
+  if (row === null)
+    return [make("p", "faint", "Nothing has happened yet. Step on with →, or choose a row.")];
   const parts = [
     make("h2", "", kindName(row.kind)),
     make("p", "line", clean(row.text)),
     facts([
-      ["row", row.row], ["step", row.step], ["clock", row.clock], ["session", row.session],
-      ["role", row.role], ["peer", row.peer], ["label", row.label],
-      ["effect", detail?.effect], ["operation", detail?.operation], ["attempt", detail?.attempt || null],
+      ["row", row.row],
+      ["step", row.step],
+      ["clock", row.clock],
+      ["session", row.session],
+      ["role", row.role],
+      ["peer", row.peer],
+      ["label", row.label],
+      ["effect", detail?.effect],
+      ["operation", detail?.operation],
+      ["attempt", detail?.attempt || null],
       ["deadline", detail?.deadline],
     ]),
   ];
@@ -57,7 +88,10 @@ export function rowDetail({ row, detail, effect }, goToRow) {
   } else {
     parts.push(...values(detail.what ?? "", detail));
   }
-  const related = ["issued", "request", "answer", "ended"].map((name) => [name, detail.related?.[name] ?? null]);
+  const related = ["issued", "request", "answer", "ended"].map((name) => [
+    name,
+    detail.related?.[name] ?? null,
+  ]);
   const links = related.filter(([, at]) => at !== null && at !== row.row);
   if (links.length > 0) {
     const list = make("p", "links", "of this effect: ");
@@ -75,29 +109,64 @@ export function rowDetail({ row, detail, effect }, goToRow) {
 /** Coroutines, buffers and effects of a session. */
 export function machineDetail(session) {
   const parts = [];
-  const coroutines = [...session.roles.map(({ role, coroutine }) => ({ who: role, of: coroutine })),
-    ...session.spawned.map((of) => ({ who: `coroutine ${of.coroutine}`, of }))];
+  const coroutines = [
+    ...session.roles.map(({ role, coroutine }) => ({ who: role, of: coroutine })),
+    ...session.spawned.map((of) => ({ who: `coroutine ${of.coroutine}`, of })),
+  ];
   const table = make("table", "");
   for (const { who, of } of coroutines) {
     if (of === null) continue;
     const registers = of.registers.map((text, n) => `r${n} = ${text}`).join("\n");
-    table.append(make("tr", "", make("th", "", clean(who)),
-      make("td", "", make("code", "", `${of.pc}: ${clean(of.instruction ?? "-")}`),
-        make("details", "", make("summary", "", `${of.registers.length} registers`), make("pre", "", clean(registers))))));
+    table.append(
+      make(
+        "tr",
+        "",
+        make("th", "", clean(who)),
+        make(
+          "td",
+          "",
+          make("code", "", `${of.pc}: ${clean(of.instruction ?? "-")}`),
+          make(
+            "details",
+            "",
+            make("summary", "", `${of.registers.length} registers`),
+            make("pre", "", clean(registers)),
+          ),
+        ),
+      ),
+    );
   }
   parts.push(make("h3", "", "next instructions"), table);
   const queues = session.edges.filter(({ sent, received }) => sent > received);
   parts.push(make("h3", "", "on their way"));
   if (queues.length === 0) parts.push(make("p", "faint", "no messages"));
   for (const { from, to, sent, received, queue } of queues) {
-    parts.push(make("p", "", make("b", "", `${clean(from)} → ${clean(to)}`), ` ${count(sent - received)}`),
-      make("pre", "", clean(queue.join("\n"))));
+    parts.push(
+      make("p", "", make("b", "", `${clean(from)} → ${clean(to)}`), ` ${count(sent - received)}`),
+      make("pre", "", clean(queue.join("\n"))),
+    );
   }
   if (session.effects.length > 0) {
     parts.push(make("h3", "", "the world owes"));
-    parts.push(make("pre", "", session.effects.map(({ effect, operation, deadline }) =>
-      clean(`${effect}: ${operation}${deadline === null ? "" : `, until ${deadline}`}`)).join("\n")));
+    parts.push(
+      make(
+        "pre",
+        "",
+        session.effects
+          .map(({ effect, operation, deadline }) =>
+            clean(`${effect}: ${operation}${deadline === null ? "" : `, until ${deadline}`}`),
+          )
+          .join("\n"),
+      ),
+    );
   }
-  parts.push(facts([["owner", session.owner], ["epoch", session.epoch], ["image", session.image], ["state", session.digest]]));
+  parts.push(
+    facts([
+      ["owner", session.owner],
+      ["epoch", session.epoch],
+      ["image", session.image],
+      ["state", session.digest],
+    ]),
+  );
   return parts;
 }

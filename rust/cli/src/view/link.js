@@ -23,7 +23,10 @@ export class Link {
     };
     worker.onerror = (event) => {
       event.preventDefault();
-      onEvent({ event: "failed", error: { message: event.message || "the worker did not start", code: null, place: null } });
+      onEvent({
+        event: "failed",
+        error: { message: event.message || "the worker did not start", code: null, place: null },
+      });
     };
   }
 
@@ -39,8 +42,8 @@ export class Link {
 }
 
 /**
- * Does one thing at a time, and of what is wanted meanwhile only the last: whoever scrolls or holds a key wants to be where
- * that led, not everywhere that it led over.
+ * Runs one task at a time. Of the requests made during a run, only the last one is run next: a user
+ * who scrolls or holds a key wants to see the final position, not every position on the way.
  */
 export class Latest {
   #run;

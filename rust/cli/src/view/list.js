@@ -22,7 +22,8 @@ export class List {
   #fetch;
 
   /**
-   * @param scroller the element that scrolls; `space` in it has the height, `pane` stays in sight, `window` has the rows
+   * @param scroller the element that scrolls; in it, `space` has the full height, `pane` always
+   *   stays visible, and `window` holds the elements of the rows
    * @param rowsOf asks for rows: (from, to) => Promise<{ total, rows }>
    * @param rowElement makes an element of a row: (row or undefined, place) => element
    * @param afterDraw draws beside the rows: (rows, first, y of the first) => void
@@ -146,7 +147,8 @@ export class List {
     for (let place = first; place < last; place += 1) {
       const row = this.row(place);
       missing ||= row === undefined;
-      const element = row === undefined ? make("div", "row waiting", "…") : this.rowElement(row, place);
+      const element =
+        row === undefined ? make("div", "row waiting", "…") : this.rowElement(row, place);
       element.setAttribute("role", "row");
       element.setAttribute("aria-rowindex", place + 1);
       element.setAttribute("aria-selected", place === this.chosen);
@@ -171,7 +173,11 @@ export class List {
     const age = this.#age;
     const blocks = [];
     for (let block = Math.floor(first / BLOCK_LEN); block * BLOCK_LEN < last; block += 1) {
-      if (!this.#blocks.has(block) || this.row(Math.min(last, (block + 1) * BLOCK_LEN) - 1) === undefined) blocks.push(block);
+      if (
+        !this.#blocks.has(block) ||
+        this.row(Math.min(last, (block + 1) * BLOCK_LEN) - 1) === undefined
+      )
+        blocks.push(block);
     }
     if (blocks.length === 0) return;
     const from = blocks[0] * BLOCK_LEN;

@@ -14,8 +14,16 @@ const MESSAGES = new Set(["sent", "offered", "received", "chose"]);
 export function manner({ kind, text }) {
   if (kind === "faulted") return "bad";
   if (kind === "session_terminal") return text.endsWith(": closed") ? "good" : "odd";
-  const odd = ["effect_failed", "effect_invalidated", "witness_expired", "timeout_issued", "cancellation_requested",
-    "cancelled", "failure_branch_entered", "refused"];
+  const odd = [
+    "effect_failed",
+    "effect_invalidated",
+    "witness_expired",
+    "timeout_issued",
+    "cancellation_requested",
+    "cancelled",
+    "failure_branch_entered",
+    "refused",
+  ];
   return odd.includes(kind) ? "odd" : "";
 }
 
@@ -35,18 +43,23 @@ export class Sequence {
   /** The lifelines, and how much room there is for all of them. */
   roles(names, room) {
     const known = names.slice(0, LANES_MAX);
-    this.#lane = Math.max(LANE_WIDTH_MIN, Math.min(LANE_WIDTH, Math.floor(room / Math.max(1, known.length))));
+    this.#lane = Math.max(
+      LANE_WIDTH_MIN,
+      Math.min(LANE_WIDTH, Math.floor(room / Math.max(1, known.length))),
+    );
     this.#roles = known;
     this.#lanes = new Map(known.map((name, lane) => [name, lane]));
     this.svg.style.width = `${this.width}px`;
     this.heads.style.width = `${this.width}px`;
-    this.heads.replaceChildren(...known.map((name, lane) => {
-      const head = make("span", "lane", clean(name));
-      head.style.left = `${lane * this.#lane}px`;
-      head.style.width = `${this.#lane}px`;
-      head.title = clean(name);
-      return head;
-    }));
+    this.heads.replaceChildren(
+      ...known.map((name, lane) => {
+        const head = make("span", "lane", clean(name));
+        head.style.left = `${lane * this.#lane}px`;
+        head.style.width = `${this.#lane}px`;
+        head.title = clean(name);
+        return head;
+      }),
+    );
   }
 
   #x(lane) {
@@ -56,7 +69,8 @@ export class Sequence {
   /** Draws the rows in sight, the first one's upper edge at `top`. */
   draw(rows, top, height) {
     const parts = this.#roles.map((_, lane) =>
-      draw("line", { class: "life", x1: this.#x(lane), x2: this.#x(lane), y1: 0, y2: height }));
+      draw("line", { class: "life", x1: this.#x(lane), x2: this.#x(lane), y1: 0, y2: height }),
+    );
     rows.forEach((row, at) => {
       if (row !== undefined) this.#row(row, top + at * ROW_HEIGHT, parts);
     });
@@ -77,7 +91,8 @@ export class Sequence {
     const x = this.#x(own);
     const look = `mark ${manner(row)} ${row.kind}`;
     switch (row.kind) {
-      case "request": case "effect_issued":
+      case "request":
+      case "effect_issued":
         parts.push(draw("path", { class: look, d: `M${x} ${middle - 5}l5 5l-5 5l-5 -5z` }));
         break;
       case "halted":

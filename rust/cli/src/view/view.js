@@ -13,9 +13,24 @@ const groups = [
   { name: "receipts", kinds: ["received", "chose"] },
   { name: "effects", kinds: ["effect_issued", "effect_resolved", "witness_issued"] },
   { name: "world", kinds: ["request", "input"] },
-  { name: "trouble", kinds: ["effect_failed", "effect_invalidated", "witness_expired", "timeout_issued",
-    "cancellation_requested", "cancelled", "failure_branch_entered", "faulted", "refused"] },
-  { name: "sessions", kinds: ["opened", "spawned", "halted", "closed", "session_terminal", "epoch_advanced"] },
+  {
+    name: "trouble",
+    kinds: [
+      "effect_failed",
+      "effect_invalidated",
+      "witness_expired",
+      "timeout_issued",
+      "cancellation_requested",
+      "cancelled",
+      "failure_branch_entered",
+      "faulted",
+      "refused",
+    ],
+  },
+  {
+    name: "sessions",
+    kinds: ["opened", "spawned", "halted", "closed", "session_terminal", "epoch_advanced"],
+  },
 ];
 
 const parts = JSON.parse(byId("parts").textContent);
@@ -35,24 +50,41 @@ function begin() {
     const address = (name) => new URL(name, document.baseURI).href;
     return {
       worker: new Worker(address("worker.js")),
-      open: { script: { url: address("antiphon.js") }, wasm: { url: address("antiphon_bg.wasm") }, recording: { url: address("recording") } },
+      open: {
+        script: { url: address("antiphon.js") },
+        wasm: { url: address("antiphon_bg.wasm") },
+        recording: { url: address("recording") },
+      },
     };
   }
   const script = URL.createObjectURL(new Blob([parts.worker], { type: "text/javascript" }));
   return {
     worker: new Worker(script),
-    open: { script: { text: parts.package }, wasm: { base64: block("wasm") }, recording: { base64: block("recording") } },
+    open: {
+      script: { text: parts.package },
+      wasm: { base64: block("wasm") },
+      recording: { base64: block("recording") },
+    },
   };
 }
 
 const { worker, open } = begin();
 const link = new Link(worker, heard);
-const timeline = new Timeline({ range: byId("scrub"), svg: byId("density"), onStep: (step) => go({ step }) });
+const timeline = new Timeline({
+  range: byId("scrub"),
+  svg: byId("density"),
+  onStep: (step) => go({ step }),
+});
 const sequence = new Sequence(byId("lifelines"), byId("lane-heads"));
 const list = new List({
-  scroller: byId("list"), space: byId("space"), pane: byId("pane"), window: byId("window"),
+  scroller: byId("list"),
+  space: byId("space"),
+  pane: byId("pane"),
+  window: byId("window"),
   rowsOf: (from, to) => link.ask("rows", { from, to, filter }),
-  rowElement, afterDraw, onChoose: (place) => go({ place, reveal: false }),
+  rowElement,
+  afterDraw,
+  onChoose: (place) => go({ place, reveal: false }),
 });
 const search = byId("search");
 
@@ -107,8 +139,11 @@ async function over() {
   timeline.breakAt(told.step);
   density.want(true);
   document.documentElement.dataset.sessions = findings.sessions > 1 ? "many" : "one";
-  const ends = Object.entries(findings.ends ?? {}).map(([end, number]) => `${count(number)} ${end}`);
-  byId("facts").textContent = `${count(findings.sessions)} session${findings.sessions === 1 ? "" : "s"} ` +
+  const ends = Object.entries(findings.ends ?? {}).map(
+    ([end, number]) => `${count(number)} ${end}`,
+  );
+  byId("facts").textContent =
+    `${count(findings.sessions)} session${findings.sessions === 1 ? "" : "s"} ` +
     `(${ends.join(", ") || "none ended"}) · ` +
     `${count(findings.entries)} entries · clock ${count(findings.clock)}`;
   document.documentElement.dataset.state = "over";
@@ -121,18 +156,24 @@ async function learn() {
   const roles = [...new Set(images.flatMap((image) => image.roles.map(({ name }) => name)))];
   const chooser = byId("role");
   const before = chooser.value;
-  chooser.replaceChildren(make("option", "", "all roles"), ...roles.map((name) => {
-    const option = make("option", "", clean(name));
-    option.value = name;
-    return option;
-  }));
+  chooser.replaceChildren(
+    make("option", "", "all roles"),
+    ...roles.map((name) => {
+      const option = make("option", "", clean(name));
+      option.value = name;
+      return option;
+    }),
+  );
   chooser.firstChild.value = "";
   chooser.value = before;
   lanes(true);
 }
 
 const density = new Latest(async () => {
-  const { counts } = await link.ask("density", { parts: Math.max(1, Math.min(PARTS, progress.steps)), filter });
+  const { counts } = await link.ask("density", {
+    parts: Math.max(1, Math.min(PARTS, progress.steps)),
+    filter,
+  });
   timeline.density(counts);
 });
 
@@ -148,7 +189,8 @@ function go(where) {
   if (failed) return;
   // Relative steps add up from their starting point.
   going.want({ reveal: true, ...where }, (before, after) =>
-    after.by === undefined ? after : { ...before, ...after, by: (before.by ?? 0) + after.by });
+    after.by === undefined ? after : { ...before, ...after, by: (before.by ?? 0) + after.by },
+  );
 }
 
 // The row that is selected or about to be: a held key continues from there.
@@ -199,9 +241,12 @@ function show() {
 // Shows the row; for an effect, also the request and the answer.
 const detail = new Latest(async ({ row, detail: of }) => {
   const { request, answer } = of?.related ?? {};
-  const get = async (at) => (at === null || at === undefined ? null : at === row.row ? of : link.ask("detail", { row: at }));
-  const effect = of?.effect != null && of.what !== "payload"
-    ? { request: await get(request), answer: await get(answer ?? of.related?.ended) } : null;
+  const get = async (at) =>
+    at === null || at === undefined ? null : at === row.row ? of : link.ask("detail", { row: at });
+  const effect =
+    of?.effect != null && of.what !== "payload"
+      ? { request: await get(request), answer: await get(answer ?? of.related?.ended) }
+      : null;
   byId("row").replaceChildren(...rowDetail({ row, detail: of, effect }, goToRow));
 });
 
@@ -215,20 +260,30 @@ function roles() {
     byId("machine").replaceChildren();
     return;
   }
-  head.replaceChildren(make("b", "", clean(session.protocol)), ` session ${count(session.session)} `,
-    make("span", `phase ${session.phase}`, session.phase));
+  head.replaceChildren(
+    make("b", "", clean(session.protocol)),
+    ` session ${count(session.session)} `,
+    make("span", `phase ${session.phase}`, session.phase),
+  );
   const image = images.find(({ digest }) => digest === session.image);
   if (image === undefined && !learning.busy) learning.want(session.image);
   const tops = [...place.querySelectorAll(".drawing")].map((drawing) => drawing.scrollTop);
   place.replaceChildren(...automata(image, session));
-  place.querySelectorAll(".drawing").forEach((drawing, n) => { drawing.scrollTop = tops[n] ?? 0; });
-  const acting = look.row?.session === session.session ? [...place.children].find(({ dataset }) => dataset.role === look.row.role) : undefined;
+  place.querySelectorAll(".drawing").forEach((drawing, n) => {
+    drawing.scrollTop = tops[n] ?? 0;
+  });
+  const acting =
+    look.row?.session === session.session
+      ? [...place.children].find(({ dataset }) => dataset.role === look.row.role)
+      : undefined;
   acting?.classList.add("acting");
   acting?.scrollIntoView({ block: "nearest" });
   const inside = byId("machine");
   const unfolded = [...inside.querySelectorAll("details")].map(({ open: is }) => is);
   inside.replaceChildren(...machineDetail(session));
-  inside.querySelectorAll("details").forEach((part, n) => { part.open = unfolded[n] ?? false; });
+  inside.querySelectorAll("details").forEach((part, n) => {
+    part.open = unfolded[n] ?? false;
+  });
 }
 
 const learning = new Latest(async (digest) => {
@@ -238,7 +293,10 @@ const learning = new Latest(async (digest) => {
 
 // The lifelines: the roles of the filtered session, or of all protocols.
 function lanes(force) {
-  const one = filter.session === undefined ? undefined : images.find(({ digest }) => digest === look.session?.image);
+  const one =
+    filter.session === undefined
+      ? undefined
+      : images.find(({ digest }) => digest === look.session?.image);
   const wanted = (one === undefined ? images : [one]).map(({ digest }) => digest).join();
   if (!force && wanted === lanesOf) return;
   lanesOf = wanted;
@@ -255,13 +313,22 @@ function rowElement(row, place) {
     element.setAttribute("role", "gridcell");
     return element;
   };
-  const past = row.after > look.step || (row.after === look.step && look.place >= 0 && place > look.place) ? "later" : "";
+  const past =
+    row.after > look.step || (row.after === look.step && look.place >= 0 && place > look.place)
+      ? "later"
+      : "";
   const session = row.session === null ? "" : count(row.session);
   const text = clean(row.text);
   const what = cell("text", ...marked(text, found));
   what.title = text;
-  return make("div", `row ${manner(row)} ${past}`,
-    cell("step", count(row.step)), cell("session", session), cell("lanes", ""), what);
+  return make(
+    "div",
+    `row ${manner(row)} ${past}`,
+    cell("step", count(row.step)),
+    cell("session", session),
+    cell("lanes", ""),
+    what,
+  );
 }
 
 function afterDraw(rows, first, top) {
@@ -272,7 +339,9 @@ function afterDraw(rows, first, top) {
 
 function shown() {
   const all = Object.keys(filter).length === 0;
-  byId("shown").textContent = all ? `${count(list.total)} rows` : `${count(list.total)} of ${count(progress.rows)} rows`;
+  byId("shown").textContent = all
+    ? `${count(list.total)} rows`
+    : `${count(list.total)} of ${count(progress.rows)} rows`;
 }
 
 // ---- Filter and search ----
@@ -346,7 +415,8 @@ async function find(backwards, from) {
     around = at === null ? "" : backwards ? ", from the end" : ", from the start";
   }
   if (text !== search.value) return;
-  place.textContent = at === null ? "not found" : `${count(at + 1)} of ${count(list.total)}${around}`;
+  place.textContent =
+    at === null ? "not found" : `${count(at + 1)} of ${count(list.total)}${around}`;
   place.classList.toggle("bad", at === null);
   if (at !== null) move(at);
 }
@@ -359,7 +429,11 @@ const previous = () => (finding = finding.then(() => find(true, Math.max(0, aim)
 let typed;
 search.addEventListener("input", () => {
   clearTimeout(typed);
-  typed = setTimeout(() => (byId("only").checked ? (found = search.value, readFilter()) : find(false, Math.max(0, aim))), 150);
+  typed = setTimeout(
+    () =>
+      byId("only").checked ? ((found = search.value), readFilter()) : find(false, Math.max(0, aim)),
+    150,
+  );
 });
 
 // ---- Keys and buttons ----
@@ -371,17 +445,32 @@ function theme(dark) {
 const isDark = () => document.documentElement.dataset.theme === "dark";
 
 const keysDo = {
-  ArrowDown: () => move(aim + 1), j: () => move(aim + 1),
-  ArrowUp: () => move(aim - 1), k: () => move(aim - 1),
-  ArrowRight: () => go({ by: 1 }), l: () => go({ by: 1 }),
-  ArrowLeft: () => go({ by: -1 }), h: () => go({ by: -1 }),
-  PageDown: () => move(aim + list.page), PageUp: () => move(aim - list.page),
-  Home: () => move(0), g: () => move(0),
-  End: () => move(list.total - 1), G: () => move(list.total - 1),
-  0: () => go({ step: 0 }), $: () => go({ step: progress.steps }),
-  n: next, N: previous,
-  "/": () => { search.focus(); search.select(); },
-  s: () => { byId("step").focus(); byId("step").select(); },
+  ArrowDown: () => move(aim + 1),
+  j: () => move(aim + 1),
+  ArrowUp: () => move(aim - 1),
+  k: () => move(aim - 1),
+  ArrowRight: () => go({ by: 1 }),
+  l: () => go({ by: 1 }),
+  ArrowLeft: () => go({ by: -1 }),
+  h: () => go({ by: -1 }),
+  PageDown: () => move(aim + list.page),
+  PageUp: () => move(aim - list.page),
+  Home: () => move(0),
+  g: () => move(0),
+  End: () => move(list.total - 1),
+  G: () => move(list.total - 1),
+  0: () => go({ step: 0 }),
+  $: () => go({ step: progress.steps }),
+  n: next,
+  N: previous,
+  "/": () => {
+    search.focus();
+    search.select();
+  },
+  s: () => {
+    byId("step").focus();
+    byId("step").select();
+  },
   c: clearFilter,
   t: () => theme(!isDark()),
   "?": () => byId("help").showModal(),
@@ -402,8 +491,9 @@ function key(event) {
     return event.preventDefault();
   }
   // Fields and sliders handle their own keys.
-  if (target.matches("input:not([type=checkbox]), select") ) return;
-  if (target.matches("button, summary, input") && (event.key === " " || event.key === "Enter")) return;
+  if (target.matches("input:not([type=checkbox]), select")) return;
+  if (target.matches("button, summary, input") && (event.key === " " || event.key === "Enter"))
+    return;
   const act = keysDo[event.key];
   if (!Object.hasOwn(keysDo, event.key)) return;
   event.preventDefault();
@@ -446,8 +536,14 @@ async function start() {
   byId("clear").hidden = true;
   byId("list").focus();
   const { header, progress: now } = await link.ask("open", open);
-  byId("meta").textContent = [`recorded by ${header.tool}`, ...header.notes.map(([name, text]) => `${name}: ${text}`),
-    header.policy, header.determinism].map(clean).join("  ·  ");
+  byId("meta").textContent = [
+    `recorded by ${header.tool}`,
+    ...header.notes.map(([name, text]) => `${name}: ${text}`),
+    header.policy,
+    header.determinism,
+  ]
+    .map(clean)
+    .join("  ·  ");
   byId("source-text").textContent = clean(header.source ?? "");
   byId("source").hidden = !header.source;
   progress = now;
@@ -457,6 +553,13 @@ async function start() {
 }
 
 // For tests: the number of requests and of those without an answer.
-window.antiphonView = { get sent() { return link.sent; }, get open() { return link.open; } };
+window.antiphonView = {
+  get sent() {
+    return link.sent;
+  },
+  get open() {
+    return link.open;
+  },
+};
 
 start();

@@ -26,7 +26,10 @@ let dead;
 async function bytesOf(source) {
   if (source.url !== undefined) {
     const response = await fetch(source.url);
-    if (!response.ok) throw new Error(`the recording cannot be fetched: ${response.status} ${await response.text()}`);
+    if (!response.ok)
+      throw new Error(
+        `the recording cannot be fetched: ${response.status} ${await response.text()}`,
+      );
     return new Uint8Array(await response.arrayBuffer());
   }
   const text = source.base64;
@@ -65,7 +68,8 @@ const asks = {
   async open({ script, wasm, recording }) {
     // Make the address of a text here: an address made by the page has another origin if the page
     // is a file.
-    const address = script.url ?? URL.createObjectURL(new Blob([script.text], { type: "text/javascript" }));
+    const address =
+      script.url ?? URL.createObjectURL(new Blob([script.text], { type: "text/javascript" }));
     const { default: init, Replay } = await import(address);
     await init({ module_or_path: wasm.url ?? (await bytesOf(wasm)) });
     replay = new Replay(await bytesOf(recording));
@@ -75,7 +79,8 @@ const asks = {
 
   rows: ({ from, to, filter }) => replay.rows(from, to, filter),
 
-  search: ({ text, from, filter, backwards }) => replay.search(text, from, filter, backwards) ?? null,
+  search: ({ text, from, filter, backwards }) =>
+    replay.search(text, from, filter, backwards) ?? null,
 
   density({ parts, filter }) {
     const steps = replay.steps;
@@ -128,7 +133,11 @@ const asks = {
 };
 
 function plain(error) {
-  return { message: String(error?.message ?? error), code: error?.code ?? null, place: error?.place ?? null };
+  return {
+    message: String(error?.message ?? error),
+    code: error?.code ?? null,
+    place: error?.place ?? null,
+  };
 }
 
 self.onmessage = async ({ data: { id, ask, ...rest } }) => {

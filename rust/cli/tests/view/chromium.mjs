@@ -4,9 +4,21 @@ import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-  "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage", "--hide-scrollbars=false",
-  "--force-device-scale-factor=1", "--remote-debugging-pipe", "about:blank"];
+const FLAGS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-sync",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-dev-shm-usage",
+  "--hide-scrollbars=false",
+  "--force-device-scale-factor=1",
+  "--remote-debugging-pipe",
+  "about:blank",
+];
 
 // Longer than this is a hang: the machine may be a hundred times slower than expected.
 const PATIENCE_MS = 120_000;
@@ -15,7 +27,8 @@ const program = () => {
   const found = ["chromium", "chromium-browser", "google-chrome"]
     .flatMap((name) => process.env.PATH.split(":").map((folder) => join(folder, name)))
     .find(existsSync);
-  if (found === undefined) throw new Error("there is no Chromium on the path; `cargo xtask setup` installs it");
+  if (found === undefined)
+    throw new Error("there is no Chromium on the path; `cargo xtask setup` installs it");
   return found;
 };
 
@@ -38,7 +51,8 @@ export class Browser {
     });
     this.child.stdio[3].on("error", () => {});
     this.child.on("exit", (code) => {
-      for (const { reject } of this.#waiting.values()) reject(new Error(`Chromium ended, with ${code}`));
+      for (const { reject } of this.#waiting.values())
+        reject(new Error(`Chromium ended, with ${code}`));
     });
   }
 
@@ -65,7 +79,12 @@ export class Browser {
     const page = new Page(this, targetId, sessionId);
     this.#listeners.add((message) => page.heard(message));
     for (const domain of ["Page", "Runtime", "Log"]) await page.send(`${domain}.enable`);
-    await page.send("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: 1, mobile: false });
+    await page.send("Emulation.setDeviceMetricsOverride", {
+      width,
+      height,
+      deviceScaleFactor: 1,
+      mobile: false,
+    });
     await page.scheme(dark);
     await page.send("Page.navigate", { url });
     return page;
@@ -89,8 +108,21 @@ export class Browser {
   }
 }
 
-const KEYS = { ArrowDown: 40, ArrowUp: 38, ArrowLeft: 37, ArrowRight: 39, PageDown: 34, PageUp: 33, Home: 36, End: 35,
-  Enter: 13, Escape: 27, Tab: 9, Backspace: 8, " ": 32 };
+const KEYS = {
+  ArrowDown: 40,
+  ArrowUp: 38,
+  ArrowLeft: 37,
+  ArrowRight: 39,
+  PageDown: 34,
+  PageUp: 33,
+  Home: 36,
+  End: 35,
+  Enter: 13,
+  Escape: 27,
+  Tab: 9,
+  Backspace: 8,
+  " ": 32,
+};
 
 class Page {
   /** What the page complained of. */
@@ -103,11 +135,16 @@ class Page {
   heard({ sessionId, method, params }) {
     if (sessionId !== this.sessionId) return;
     if (method === "Runtime.exceptionThrown") {
-      this.complaints.push(params.exceptionDetails.exception?.description ?? params.exceptionDetails.text);
+      this.complaints.push(
+        params.exceptionDetails.exception?.description ?? params.exceptionDetails.text,
+      );
     }
-    if (method === "Log.entryAdded" && params.entry.level === "error") this.complaints.push(params.entry.text);
+    if (method === "Log.entryAdded" && params.entry.level === "error")
+      this.complaints.push(params.entry.text);
     if (method === "Runtime.consoleAPICalled" && params.type === "error") {
-      this.complaints.push(params.args.map(({ value, description }) => value ?? description).join(" "));
+      this.complaints.push(
+        params.args.map(({ value, description }) => value ?? description).join(" "),
+      );
     }
   }
 
@@ -124,9 +161,12 @@ class Page {
   /** Runs an expression in the page; what it comes to, as data. */
   async run(expression) {
     const { result, exceptionDetails } = await this.send("Runtime.evaluate", {
-      expression, returnByValue: true, awaitPromise: true,
+      expression,
+      returnByValue: true,
+      awaitPromise: true,
     });
-    if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
+    if (exceptionDetails)
+      throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
     return result.value;
   }
 
@@ -135,7 +175,8 @@ class Page {
     const end = Date.now() + PATIENCE_MS;
     for (;;) {
       if (await this.run(`Boolean(${expression})`).catch(() => false)) return;
-      if (Date.now() > end) throw new Error(`it never came to this: ${what}; the page complains: ${this.complaints}`);
+      if (Date.now() > end)
+        throw new Error(`it never came to this: ${what}; the page complains: ${this.complaints}`);
       await new Promise((resolve) => setTimeout(resolve, 15));
     }
   }
@@ -148,7 +189,11 @@ class Page {
     const text = key.length === 1 ? key : key === "Enter" ? "\r" : undefined;
     const code = KEYS[key] ?? key.toUpperCase().charCodeAt(0);
     const event = { key, windowsVirtualKeyCode: code, modifiers: shift ? 8 : 0 };
-    await this.send("Input.dispatchKeyEvent", { type: text === undefined ? "rawKeyDown" : "keyDown", text, ...event });
+    await this.send("Input.dispatchKeyEvent", {
+      type: text === undefined ? "rawKeyDown" : "keyDown",
+      text,
+      ...event,
+    });
     await this.send("Input.dispatchKeyEvent", { type: "keyUp", ...event });
   }
 
