@@ -1,7 +1,7 @@
 // Describes one row and one session in words.
 import { clean, count, make } from "./dom.js";
 
-const names = {
+const KIND_NAMES = {
   opened: "session opened",
   sent: "sent",
   offered: "chose and sent",
@@ -16,19 +16,19 @@ const names = {
   timeout_issued: "timed out",
   cancellation_requested: "cancellation requested",
   cancelled: "cancelled",
-  failure_branch_entered: "goes on after a failure",
+  failure_branch_entered: "failure branch entered",
   spawned: "coroutine started",
   halted: "done",
   faulted: "faulted",
   closed: "session closed",
   session_terminal: "session ended",
   epoch_advanced: "next epoch",
-  request: "asks the world",
+  request: "request to the handler",
   input: "input",
   refused: "refused",
 };
 
-export const kindName = (kind) => names[kind] ?? kind;
+export const kindName = (kind) => KIND_NAMES[kind] ?? kind;
 
 function facts(pairs) {
   const list = make("dl", "");
@@ -46,7 +46,7 @@ function values(head, { values: of, failure }) {
   const parts = of.map(({ sort, text, cut }) => [
     make("h3", "", head, sort === null ? "" : make("span", "sort", ` ${clean(sort)}`)),
     make("pre", "value", clean(text)),
-    ...(cut ? [make("p", "odd", "There is more of it than is shown here.")] : []),
+    ...(cut ? [make("p", "odd", "The value is longer than what is shown.")] : []),
   ]);
   if (failure) {
     parts.push([
@@ -58,11 +58,14 @@ function values(head, { values: of, failure }) {
 }
 
 /**
- * A row in full. `effect`: the details of its effect's request and answer, where it has one.
+ * Returns the elements that describe a row in full. `effect` has the details of the request and the
+ * answer of the row's effect, or is null if the row has none.
  */
 export function rowDetail({ row, detail, effect }, goToRow) {
   if (row === null)
-    return [make("p", "faint", "Nothing has happened yet. Step on with →, or choose a row.")];
+    return [
+      make("p", "faint", "Nothing has happened yet. Press → for the first step, or select a row."),
+    ];
   const parts = [
     make("h2", "", kindName(row.kind)),
     make("p", "line", clean(row.text)),
@@ -82,8 +85,8 @@ export function rowDetail({ row, detail, effect }, goToRow) {
   ];
   if (detail === null) return parts;
   if (effect) {
-    parts.push(...values("asked with", effect.request ?? { values: [] }));
-    parts.push(...values("answered", effect.answer ?? { values: [] }));
+    parts.push(...values("arguments", effect.request ?? { values: [] }));
+    parts.push(...values("answer", effect.answer ?? { values: [] }));
     if (!effect.answer) parts.push(make("p", "faint", "There is no answer in this recording."));
   } else {
     parts.push(...values(detail.what ?? "", detail));
@@ -94,7 +97,7 @@ export function rowDetail({ row, detail, effect }, goToRow) {
   ]);
   const links = related.filter(([, at]) => at !== null && at !== row.row);
   if (links.length > 0) {
-    const list = make("p", "links", "of this effect: ");
+    const list = make("p", "links", "rows of this effect: ");
     for (const [name, at] of links) {
       const button = make("button", "link", `${name} (row ${count(at)})`);
       button.type = "button";
@@ -106,22 +109,22 @@ export function rowDetail({ row, detail, effect }, goToRow) {
   return parts;
 }
 
-/** Coroutines, buffers and effects of a session. */
+/** Returns the elements that describe a session's coroutines, buffers and effects. */
 export function machineDetail(session) {
   const parts = [];
   const coroutines = [
-    ...session.roles.map(({ role, coroutine }) => ({ who: role, of: coroutine })),
-    ...session.spawned.map((of) => ({ who: `coroutine ${of.coroutine}`, of })),
+    ...session.roles.map(({ role, coroutine }) => ({ name: role, of: coroutine })),
+    ...session.spawned.map((of) => ({ name: `coroutine ${of.coroutine}`, of })),
   ];
   const table = make("table", "");
-  for (const { who, of } of coroutines) {
+  for (const { name, of } of coroutines) {
     if (of === null) continue;
     const registers = of.registers.map((text, n) => `r${n} = ${text}`).join("\n");
     table.append(
       make(
         "tr",
         "",
-        make("th", "", clean(who)),
+        make("th", "", clean(name)),
         make(
           "td",
           "",
@@ -138,7 +141,7 @@ export function machineDetail(session) {
   }
   parts.push(make("h3", "", "next instructions"), table);
   const queues = session.edges.filter(({ sent, received }) => sent > received);
-  parts.push(make("h3", "", "on their way"));
+  parts.push(make("h3", "", "messages in transit"));
   if (queues.length === 0) parts.push(make("p", "faint", "no messages"));
   for (const { from, to, sent, received, queue } of queues) {
     parts.push(
@@ -147,7 +150,7 @@ export function machineDetail(session) {
     );
   }
   if (session.effects.length > 0) {
-    parts.push(make("h3", "", "the world owes"));
+    parts.push(make("h3", "", "outstanding effects"));
     parts.push(
       make(
         "pre",

@@ -10,8 +10,8 @@
 //   rows     { from, to, filter }  a window of rows
 //   search   { text, from, filter, backwards }  the position of the next row with the text, or null
 //   density  { parts, filter }  the number of rows in each part of the steps
-//   look     { place | step, by, filter, session }  moves there and on by some steps; answers the
-//            rows and the state there
+//   seek     { place | step, by, filter, session }  moves to a row's place or to a step, then on by
+//            `by` steps; answers the row and the state there
 //   images   {}  the automata of all protocols so far
 //   findings {}  the result of the replay
 
@@ -21,7 +21,7 @@ const DECODED_AT_ONCE = 1 << 20;
 
 let replay;
 // A panic leaves the module unusable: every later request fails with the panic's message.
-let dead;
+let panic;
 
 async function bytesOf(source) {
   if (source.url !== undefined) {
@@ -51,20 +51,20 @@ function progress() {
   return { steps: replay.steps, rows: replay.rowCount, over: replay.over };
 }
 
-// Replays a slice, then handles requests.
-function index() {
+// Replays for at most one slice, so that requests are handled in between.
+function replaySlice() {
   try {
     const until = performance.now() + SLICE_MS;
     while (!replay.index(STEPS_AT_ONCE) && performance.now() < until);
   } catch (error) {
-    dead = error;
-    return self.postMessage({ event: "failed", error: plain(error) });
+    panic = error;
+    return self.postMessage({ event: "failed", error: errorData(error) });
   }
   self.postMessage({ event: "progress", progress: progress() });
-  if (!replay.over) setTimeout(index);
+  if (!replay.over) setTimeout(replaySlice);
 }
 
-const asks = {
+const handlers = {
   async open({ script, wasm, recording }) {
     // Make the address of a text here: an address made by the page has another origin if the page
     // is a file.
@@ -73,7 +73,7 @@ const asks = {
     const { default: init, Replay } = await import(address);
     await init({ module_or_path: wasm.url ?? (await bytesOf(wasm)) });
     replay = new Replay(await bytesOf(recording));
-    setTimeout(index);
+    setTimeout(replaySlice);
     return { header: replay.header, progress: progress() };
   },
 
@@ -94,7 +94,7 @@ const asks = {
     return { counts, steps };
   },
 
-  look({ place, step, by, filter, session }) {
+  seek({ place, step, by, filter, session }) {
     let row = null;
     let total;
     const at = (wanted) => {
@@ -132,7 +132,7 @@ const asks = {
   findings: () => replay.findings(),
 };
 
-function plain(error) {
+function errorData(error) {
   return {
     message: String(error?.message ?? error),
     code: error?.code ?? null,
@@ -142,10 +142,10 @@ function plain(error) {
 
 self.onmessage = async ({ data: { id, ask, ...rest } }) => {
   try {
-    if (dead !== undefined) throw dead;
-    self.postMessage({ id, answer: await asks[ask](rest) });
+    if (panic !== undefined) throw panic;
+    self.postMessage({ id, answer: await handlers[ask](rest) });
   } catch (error) {
-    if (error?.code === "panic") dead = error;
-    self.postMessage({ id, error: plain(error) });
+    if (error?.code === "panic") panic = error;
+    self.postMessage({ id, error: errorData(error) });
   }
 };

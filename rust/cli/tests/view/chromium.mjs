@@ -1,4 +1,4 @@
-// Drives headless Chromium by its own protocol over two pipes, so that nothing has to be installed.
+// Drives headless Chromium through its DevTools protocol over two pipes. This needs no packages.
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
@@ -20,8 +20,8 @@ const FLAGS = [
   "about:blank",
 ];
 
-// Longer than this is a hang: the machine may be a hundred times slower than expected.
-const PATIENCE_MS = 120_000;
+// The longest wait for a condition. It allows for a very slow machine.
+const TIMEOUT_MS = 120_000;
 
 const program = () => {
   const found = ["chromium", "chromium-browser", "google-chrome"]
@@ -47,16 +47,16 @@ export class Browser {
     this.child.stdio[4].on("data", (bytes) => {
       const texts = (rest + decoder.decode(bytes, { stream: true })).split("\0");
       rest = texts.pop();
-      texts.forEach((text) => this.#heard(JSON.parse(text)));
+      texts.forEach((text) => this.#onMessage(JSON.parse(text)));
     });
     this.child.stdio[3].on("error", () => {});
     this.child.on("exit", (code) => {
       for (const { reject } of this.#waiting.values())
-        reject(new Error(`Chromium ended, with ${code}`));
+        reject(new Error(`Chromium exited with ${code}`));
     });
   }
 
-  #heard(message) {
+  #onMessage(message) {
     if (message.id === undefined) return this.#listeners.forEach((listen) => listen(message));
     const { resolve, reject } = this.#waiting.get(message.id);
     this.#waiting.delete(message.id);
@@ -77,7 +77,7 @@ export class Browser {
     const { targetId } = await this.send("Target.createTarget", { url: "about:blank" });
     const { sessionId } = await this.send("Target.attachToTarget", { targetId, flatten: true });
     const page = new Page(this, targetId, sessionId);
-    this.#listeners.add((message) => page.heard(message));
+    this.#listeners.add((message) => page.onMessage(message));
     for (const domain of ["Page", "Runtime", "Log"]) await page.send(`${domain}.enable`);
     await page.send("Emulation.setDeviceMetricsOverride", {
       width,
@@ -91,11 +91,11 @@ export class Browser {
   }
 
   async close() {
-    const gone = new Promise((resolve) => this.child.on("exit", resolve));
+    const exited = new Promise((resolve) => this.child.on("exit", resolve));
     this.send("Browser.close").catch(() => {});
-    const late = setTimeout(() => this.child.kill("SIGKILL"), 10_000);
-    await gone;
-    clearTimeout(late);
+    const killTimer = setTimeout(() => this.child.kill("SIGKILL"), 10_000);
+    await exited;
+    clearTimeout(killTimer);
     // Its helper processes may still write while they exit.
     for (let tries = 0; existsSync(this.profile); tries += 1) {
       try {
@@ -125,26 +125,24 @@ const KEYS = {
 };
 
 class Page {
-  /** What the page complained of. */
-  complaints = [];
+  /** The uncaught exceptions and console errors of the page. */
+  errors = [];
 
   constructor(browser, targetId, sessionId) {
     Object.assign(this, { browser, targetId, sessionId });
   }
 
-  heard({ sessionId, method, params }) {
+  onMessage({ sessionId, method, params }) {
     if (sessionId !== this.sessionId) return;
     if (method === "Runtime.exceptionThrown") {
-      this.complaints.push(
+      this.errors.push(
         params.exceptionDetails.exception?.description ?? params.exceptionDetails.text,
       );
     }
     if (method === "Log.entryAdded" && params.entry.level === "error")
-      this.complaints.push(params.entry.text);
+      this.errors.push(params.entry.text);
     if (method === "Runtime.consoleAPICalled" && params.type === "error") {
-      this.complaints.push(
-        params.args.map(({ value, description }) => value ?? description).join(" "),
-      );
+      this.errors.push(params.args.map(({ value, description }) => value ?? description).join(" "));
     }
   }
 
@@ -158,7 +156,7 @@ class Page {
     });
   }
 
-  /** Runs an expression in the page; what it comes to, as data. */
+  /** Evaluates an expression in the page and returns its value as data. */
   async run(expression) {
     const { result, exceptionDetails } = await this.send("Runtime.evaluate", {
       expression,
@@ -172,11 +170,11 @@ class Page {
 
   /** Waits until an expression is true in the page. */
   async until(expression, what = expression) {
-    const end = Date.now() + PATIENCE_MS;
+    const end = Date.now() + TIMEOUT_MS;
     for (;;) {
       if (await this.run(`Boolean(${expression})`).catch(() => false)) return;
       if (Date.now() > end)
-        throw new Error(`it never came to this: ${what}; the page complains: ${this.complaints}`);
+        throw new Error(`timed out waiting for ${what}; errors of the page: ${this.errors}`);
       await new Promise((resolve) => setTimeout(resolve, 15));
     }
   }

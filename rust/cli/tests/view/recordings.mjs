@@ -19,10 +19,10 @@ global protocol Greet(role Guest, role Host) {
   welcome(Text) from Host to Guest;
 }`;
 
-/** A handler that answers `rounds` rounds of Ping; `say` returns the text of the nth pong. */
-function pings(rounds, say = (n) => `pong number ${n}`) {
+/** A handler that answers `rounds` rounds of Ping; `textOf` returns the text of the nth pong. */
+function pings(rounds, textOf = (n) => `pong number ${n}`) {
   const left = new Map();
-  let said = 0;
+  let pongs = 0;
   return {
     handle({ session, class: kind, label }) {
       if (kind === "decide") {
@@ -31,16 +31,16 @@ function pings(rounds, say = (n) => `pong number ${n}`) {
         return { ok: more > 0 ? "ping" : "stop" };
       }
       if (kind !== "produce") return undefined;
-      if (label === "pong") said += 1;
-      return { ok: label === "ping" ? 7 : label === "pong" ? say(said) : null };
+      if (label === "pong") pongs += 1;
+      return { ok: label === "ping" ? 7 : label === "pong" ? textOf(pongs) : null };
     },
   };
 }
 
-function recorded(api, images, world, notes = []) {
+function recorded(api, images, handler, notes = []) {
   const machine = new api.Machine({ record: { tool: "tests", source: PING, notes } });
   for (const image of images) machine.open(image, "tests");
-  const { rest } = machine.runSync(world);
+  const { rest } = machine.runSync(handler);
   if (rest !== "done") throw new Error(`the run is ${rest}`);
   return machine.finishRecording();
 }
@@ -48,12 +48,12 @@ function recorded(api, images, world, notes = []) {
 /** A recording of three sessions of two protocols. */
 export function several(api) {
   const [ping, greet] = [PING, GREET].map((text) => api.compile(text));
-  const world = pings(2);
+  const handler = pings(2);
   return recorded(api, [ping, greet, ping], {
     handle: (request) =>
       request.class === "produce" && ["name", "welcome"].includes(request.label)
         ? { ok: `${request.label} said` }
-        : world.handle(request),
+        : handler.handle(request),
   });
 }
 
@@ -71,6 +71,6 @@ export const HOSTILE =
  * as more than text, and of a long payload.
  */
 export function hostile(api) {
-  const say = (n) => (n === 1 ? HOSTILE : `${"long ".repeat(1000)}end`);
-  return recorded(api, [api.compile(PING)], pings(2, say), [[HOSTILE, HOSTILE]]);
+  const textOf = (n) => (n === 1 ? HOSTILE : `${"long ".repeat(1000)}end`);
+  return recorded(api, [api.compile(PING)], pings(2, textOf), [[HOSTILE, HOSTILE]]);
 }

@@ -48,7 +48,7 @@ async function served(recording) {
   });
   servers.push(server);
   for await (const line of server.stdout) return String(line).trim();
-  throw new Error("the server said nothing");
+  throw new Error("the server printed no address");
 }
 
 // The address of the page in one file.
@@ -74,7 +74,7 @@ async function settled(page) {
     document.documentElement.dataset.step,
     ...["#row", "#roles", "#window"].map((part) => document.querySelector(part).textContent),
     antiphonView.sent,
-    antiphonView.open,
+    antiphonView.outstanding,
   ])`;
   let last;
   for (let same = 0; same < 3;) {
@@ -87,7 +87,7 @@ async function settled(page) {
 }
 
 const step = (page) => page.run("Number(document.documentElement.dataset.step)");
-const lit = (page, role) =>
+const currentState = (page, role) =>
   page.run(`Number(document.querySelector('[data-role="${role}"] [aria-current]').dataset.state)`);
 const chosen = (page) => page.run(`document.querySelector("#window .chosen")?.textContent ?? null`);
 const rows = (page) =>
@@ -108,12 +108,12 @@ async function choose(page, selector, value) {
 }
 
 async function done(page) {
-  assert.deepEqual(page.complaints, []);
+  assert.deepEqual(page.errors, []);
   await page.close();
 }
 
 for (const [name, form] of Object.entries(FORMS)) {
-  test(`${name}: a recording is replayed, and its verdict is told`, async () => {
+  test(`${name}: a recording is replayed and its verdict shown`, async () => {
     const page = await opened(form, fixture);
     assert.equal(await page.text("#verdict"), "equal");
     assert.equal(await page.text("#title"), "ping-pong.rec");
@@ -128,59 +128,59 @@ for (const [name, form] of Object.entries(FORMS)) {
     await done(page);
   });
 
-  test(`${name}: steps forth and back move the lit states`, async () => {
+  test(`${name}: stepping forward and back highlights the current states`, async () => {
     const page = await opened(form, fixture);
     assert.deepEqual(
-      [await step(page), await lit(page, "Client"), await lit(page, "Server")],
+      [await step(page), await currentState(page, "Client"), await currentState(page, "Server")],
       [0, 0, 0],
     );
     await key(page, ...Array(5).fill("ArrowRight"));
     assert.deepEqual(
-      [await step(page), await lit(page, "Client"), await lit(page, "Server")],
+      [await step(page), await currentState(page, "Client"), await currentState(page, "Server")],
       [5, 1, 0],
     );
     await key(page, "ArrowRight", "ArrowRight");
     assert.deepEqual(
-      [await step(page), await lit(page, "Client"), await lit(page, "Server")],
+      [await step(page), await currentState(page, "Client"), await currentState(page, "Server")],
       [7, 1, 1],
     );
     assert.match(await chosen(page), /chose Client -> Server #0: ping 1/);
     await key(page, "ArrowLeft", "ArrowLeft", "ArrowLeft");
     assert.deepEqual(
-      [await step(page), await lit(page, "Client"), await lit(page, "Server")],
+      [await step(page), await currentState(page, "Client"), await currentState(page, "Server")],
       [4, 0, 0],
     );
     await page.click("#forward");
     await settled(page);
-    assert.deepEqual([await step(page), await lit(page, "Client")], [5, 1]);
+    assert.deepEqual([await step(page), await currentState(page, "Client")], [5, 1]);
     await page.click("#last");
     await settled(page);
     assert.deepEqual(
-      [await step(page), await lit(page, "Client"), await lit(page, "Server")],
+      [await step(page), await currentState(page, "Client"), await currentState(page, "Server")],
       [22, 2, 2],
     );
     assert.equal(await page.text(".phase"), "closed");
     await page.click("#first");
     await settled(page);
-    assert.deepEqual([await step(page), await lit(page, "Client")], [0, 0]);
+    assert.deepEqual([await step(page), await currentState(page, "Client")], [0, 0]);
     await done(page);
   });
 }
 
-test("an effect shows what was asked and answered", async () => {
+test("an effect shows its arguments and its answer", async () => {
   const page = await opened(served, fixture);
   await key(page, "j", "j");
   assert.match(await chosen(page), /Client asks host.decide ping\|stop to Server/);
-  const told = await page.text("#row");
-  assert.match(told, /answered Labelping/);
-  assert.match(told, /of this effect: issued \(row 2\) answer \(row 4\) ended \(row 5\)/);
+  const shown = await page.text("#row");
+  assert.match(shown, /answer Labelping/);
+  assert.match(shown, /rows of this effect: issued \(row 2\) answer \(row 4\) ended \(row 5\)/);
   await page.click("#row .links button:nth-of-type(2)");
   await settled(page);
   assert.match(await chosen(page), /0\.0 answered: 0/);
   await done(page);
 });
 
-test("searching finds, goes on, goes back, and says when there is nothing", async () => {
+test("search finds the next and the previous match, and reports no match", async () => {
   const page = await opened(served, fixture);
   await key(page, "/");
   await page.type("pong 1");
@@ -209,7 +209,7 @@ test("searching finds, goes on, goes back, and says when there is nothing", asyn
   await done(page);
 });
 
-test("rows are filtered by session, role and kind, and the lifelines with them", async () => {
+test("filters by session, role and kind apply to rows and lifelines", async () => {
   const page = await opened(served, written("several.rec", several(api)));
   const lanes = () =>
     page.run(`[...document.querySelectorAll("#lane-heads .lane")].map((lane) => lane.textContent)`);
@@ -253,7 +253,7 @@ test("rows are filtered by session, role and kind, and the lifelines with them",
   await done(page);
 });
 
-test("everything can be reached and done with keys alone", async () => {
+test("every control works with the keyboard alone", async () => {
   const page = await opened(served, fixture);
   const focused = () => page.run("document.activeElement.id");
   assert.equal(await focused(), "list");
@@ -320,21 +320,24 @@ test("everything can be reached and done with keys alone", async () => {
 });
 
 for (const [name, form] of Object.entries(FORMS)) {
-  test(`${name}: a recording with another byte in it shows where it breaks`, async () => {
+  test(`${name}: a changed byte is shown as damage, with its place`, async () => {
     const bytes = readFileSync(fixture);
     const bent = Uint8Array.from(bytes);
     const at = bytes.length - 200;
     bent[at] ^= 0x40;
     const page = await opened(form, written("bent.rec", bent));
     assert.equal(await page.text("#verdict"), "damaged");
-    const told = await page.text("#banner");
+    const shown = await page.text("#banner");
     const [, record, from, to] =
-      /record (\d+) is damaged.*Bytes (\d+) to (\d+): /.exec(told) ?? assert.fail(told);
-    assert.ok(Number(record) > 0 && Number(from) <= at && at < Number(to), told);
+      /damaged at record (\d+).*Bytes (\d+) to (\d+): /.exec(shown) ?? assert.fail(shown);
+    assert.ok(Number(record) > 0 && Number(from) <= at && at < Number(to), shown);
     // The part before the damage is shown, and the timeline has a mark at its end.
     const steps = Number(await page.text("#steps"));
     assert.ok(steps > 0 && steps < 22, `${steps}`);
-    assert.match(await page.text("#density .break title"), new RegExp(`breaks at step ${steps}$`));
+    assert.match(
+      await page.text("#density .problem title"),
+      new RegExp(`problem at step ${steps}$`),
+    );
     await page.click("#banner button");
     await settled(page);
     assert.equal(await step(page), steps);
@@ -342,11 +345,11 @@ for (const [name, form] of Object.entries(FORMS)) {
   });
 }
 
-test("a recording whose replay parts from it shows where, and what was expected", async () => {
+test("a divergence is shown with its place, and the expected and actual values", async () => {
   const page = await opened(served, join(here, "diverges.rec"));
   assert.equal(await page.text("#verdict"), "diverges");
-  const told = await page.text("#banner");
-  assert.match(told, /The replay parts from the recording at entry \d+, step \d+/);
+  const shown = await page.text("#banner");
+  assert.match(shown, /The replay differs from the recording at entry \d+, step \d+/);
   const cells = await page.run(
     `[...document.querySelectorAll("#banner .compare tr:nth-child(2) code")].map(
       (cell) => cell.textContent,
@@ -354,11 +357,11 @@ test("a recording whose replay parts from it shows where, and what was expected"
   );
   assert.equal(cells.length, 2);
   assert.notEqual(cells[0], cells[1]);
-  assert.equal(await page.run("document.querySelectorAll('#density .break').length"), 1);
+  assert.equal(await page.run("document.querySelectorAll('#density .problem').length"), 1);
   await done(page);
 });
 
-test("a file that is no recording, and one that is cut off, are told", async () => {
+test("a file that is not a recording, and one that is cut off, are reported", async () => {
   const none = await browser.open(
     await served(written("none.rec", "this is not a recording at all")),
   );
@@ -372,7 +375,7 @@ test("a file that is no recording, and one that is cut off, are told", async () 
 });
 
 for (const [name, form] of Object.entries(FORMS)) {
-  test(`${name}: what a recording says is text and nothing else, and all of it`, async () => {
+  test(`${name}: the content of a recording is inserted only as text, and in full`, async () => {
     const page = await opened(
       form,
       written(`${"<b>hostile</b>".replace("/", "_")}.rec`, hostile(api)),
@@ -409,12 +412,12 @@ for (const [name, form] of Object.entries(FORMS)) {
       })()`,
     );
     assert.equal(await page.run("window.hostile ?? null"), null);
-    assert.match(page.complaints.pop(), /Content Security Policy/);
+    assert.match(page.errors.pop(), /Content Security Policy/);
     await done(page);
   });
 }
 
-test("a million rows: any of them in a few messages, and few elements", async (context) => {
+test("a million rows: each is shown with few requests and few elements", async (context) => {
   const began = Date.now();
   const page = await opened(served, written("long.rec", long(api, 1_000_000)));
   const loaded = Date.now() - began;
@@ -490,7 +493,7 @@ for (const [width, height] of [
 ]) {
   for (const dark of [false, true]) {
     const name = `${dark ? "dark" : "light"}-${width}x${height}`;
-    test(`${name}: the page looks as it did`, async () => {
+    test(`${name}: the page matches the stored picture`, async () => {
       const page = await opened(single, join(root, "fixtures/parity/recordings/exec.rec"), {
         width,
         height,
