@@ -23,6 +23,7 @@ mod tidy;
 mod tree;
 mod vm;
 mod wasm;
+mod width;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -81,7 +82,7 @@ enum Task {
         #[arg(value_parser = conformance::names())]
         parts: Vec<String>,
     },
-    /// Check the structure of the workspace
+    /// Check the structure of the workspace and the width of lines
     Tidy,
     /// List the cache outside the checkout ($ANTIPHON_CACHE, else ~/.cache/antiphon)
     Cache {
