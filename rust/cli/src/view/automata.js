@@ -40,7 +40,7 @@ function layers(states, current) {
   return { depth, shown, omitted: queue.length - shown.length };
 }
 
-// One edge for all branches from one state to the same other state.
+// Returns one edge for all branches from one state to the same other state.
 function edges(states, shown) {
   const found = new Map();
   for (const from of shown) {

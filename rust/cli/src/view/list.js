@@ -1,5 +1,5 @@
-// A list of up to millions of rows: the scrollbar covers all of them, elements exist only for
-// visible rows, and the worker returns windows of rows.
+// A list of up to millions of rows: the scrollbar covers every row, elements exist only for visible
+// rows, and the worker returns windows of rows.
 import { make } from "./dom.js";
 import { Latest } from "./link.js";
 
@@ -7,7 +7,9 @@ export const ROW_HEIGHT = 26;
 // Browsers lay out at most about 17 to 33 million pixels. Beyond this height the scrollbar is
 // scaled.
 const HEIGHT_MAX = 10_000_000;
+// The number of rows in a cached block: more than most screens show.
 const BLOCK_LEN = 128;
+// The maximum number of cached blocks, which bounds the memory.
 const BLOCKS_MAX = 64;
 
 export class List {

@@ -3,10 +3,12 @@
 import { clean, draw, make, shortened } from "./dom.js";
 import { ROW_HEIGHT } from "./list.js";
 
+// Widths in pixels.
 const LANE_WIDTH = 116;
 const LANE_WIDTH_MIN = 64;
-const LANES_MAX = 12;
 const LETTER_WIDTH = 6.4;
+// Further roles have no lifeline, so that the texts of the rows stay visible.
+const LANES_MAX = 12;
 
 const MESSAGES = new Set(["sent", "offered", "received", "chose"]);
 

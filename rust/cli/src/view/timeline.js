@@ -4,6 +4,7 @@ import { count, draw } from "./dom.js";
 
 const HEIGHT = 26;
 
+// The maximum number of parts in which rows are counted, each some pixels wide.
 export const PARTS = 240;
 
 export class Timeline {

@@ -15,8 +15,12 @@
 //   images   {}  the automata of all protocols so far
 //   findings {}  the result of the replay
 
+// The duration of a slice of the replay, in milliseconds. A request waits at most about this long.
 const SLICE_MS = 24;
+// The number of steps between two readings of the time.
 const STEPS_AT_ONCE = 1000;
+// The number of base64 characters decoded at once, a multiple of four. It bounds the temporary
+// strings.
 const DECODED_AT_ONCE = 1 << 20;
 
 let replay;
