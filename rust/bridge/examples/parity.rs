@@ -127,6 +127,7 @@ fn report(done: &Comparison) -> ExitCode {
         cases,
         actions,
         bytes,
+        known: _,
         divergences,
     } = done;
     let count = divergences.len();

@@ -1,5 +1,4 @@
-//! A case: images, a configuration, and the actions that are done on a machine, one after the
-//! other.
+//! A case: images, a configuration, and a list of actions to perform on a machine.
 //!
 //! Its bytes follow the rules of the machine's canonical bytes. The kernel and the model read the
 //! same bytes.
@@ -25,8 +24,8 @@ pub const CASE_LIMITS: Limits = Limits {
 pub struct Case {
     /// Its name, which says what it shows.
     pub name: String,
-    /// The images that are loaded before the first action. They need not verify: unverified images
-    /// reach faults.
+    /// The images that are loaded before the first action. They may fail verification, because some
+    /// faults occur only with invalid images.
     pub images: Vec<Arc<VerifiedImage>>,
     /// The machine's configuration.
     pub config: ProtocolMachineConfig,
@@ -50,8 +49,8 @@ pub enum Action {
         /// The most steps of each coroutine.
         quantum: u32,
     },
-    /// A wave with a given certificate. It is run if the certificate checks; else one turn is
-    /// taken.
+    /// A wave with a given certificate. It is run if the certificate passes the check; otherwise
+    /// one turn is taken.
     Wave(WaveCertificate),
 }
 

@@ -1,8 +1,8 @@
-//! Safety certificates: the compiler's checker against the model's, which is proved sound.
+//! Safety certificates: compares the compiler's checker with the model's, which is proved sound.
 //!
-//! A [`Claim`] is the bytes of an image and of its certificate. [`Claim::verdict`] is the verdict
-//! of the compiler's checker, [`Oracle::judge`](crate::oracle::Oracle::judge) returns the model's.
-//! Both use the same words.
+//! A [`Claim`] is the bytes of an image and of its certificate. [`Claim::verdict`] returns the
+//! verdict of the compiler's checker, and [`Oracle::judge`](crate::oracle::Oracle::judge) that of
+//! the model's. Equal verdicts have equal texts.
 
 use std::fmt;
 use std::io::{self, BufRead, Write};
@@ -43,7 +43,7 @@ pub enum Verdict {
     NoStart,
     /// This configuration, counted from 0, is unsafe.
     Bad(usize),
-    /// A step leads from this configuration, counted from 0, out of the certificate.
+    /// A step leads from this configuration, counted from 0, to one that is not in the certificate.
     Leak(usize),
 }
 

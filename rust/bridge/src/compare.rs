@@ -4,6 +4,7 @@ use std::io::{self, BufRead};
 
 use antiphon_codec::{Item, decode_strict};
 
+use crate::answers::{Digest, output_digest};
 use crate::case::{Action, Case};
 use crate::output::{self, OUTPUT_LIMITS, OutputReader};
 use crate::run::{self, ActionOut};
@@ -76,6 +77,8 @@ pub struct Comparison {
     pub actions: u64,
     /// Bytes compared.
     pub bytes: u64,
+    /// Cases among them that were compared with the digest of a known answer of the model.
+    pub known: u64,
     /// The cases on which the two sides differ.
     pub divergences: Vec<Divergence>,
 }
@@ -92,7 +95,7 @@ pub enum CompareError {
         /// The cases that the model wrote.
         got: u64,
     },
-    /// The model's output goes on after the corpus has ended.
+    /// The model's output continues after the end of the corpus.
     #[error("the model wrote more than the {expected} cases of the corpus")]
     TooMany {
         /// The cases of the corpus.
@@ -114,20 +117,7 @@ impl Comparison {
         let mut model = OutputReader::open(model)?;
         let mut done = Comparison::default();
         for case in cases {
-            let got = done.cases;
-            let out = model.case()?.ok_or(CompareError::TooFew { got })?;
-            let (outs, kind) = compare(case, out);
-            observe(case, &outs);
-            done.bytes += out.len() as u64;
-            done.actions += outs.len() as u64;
-            if let Some(kind) = kind {
-                done.divergences.push(Divergence {
-                    index: got,
-                    case: case.name.clone(),
-                    kind,
-                });
-            }
-            done.cases += 1;
+            done.compare_next(case, &mut model, &mut observe)?;
         }
         match model.case()? {
             None => Ok(done),
@@ -137,12 +127,47 @@ impl Comparison {
         }
     }
 
+    /// Compares a case with the next item of the model's output, and returns the item's digest.
+    pub(crate) fn compare_next<R: BufRead>(
+        &mut self,
+        case: &Case,
+        model: &mut OutputReader<R>,
+        observe: &mut impl FnMut(&Case, &[ActionOut]),
+    ) -> Result<Digest, CompareError> {
+        let got = self.cases;
+        let out = model.case()?.ok_or(CompareError::TooFew { got })?;
+        let (outs, kind) = compare(case, out);
+        observe(case, &outs);
+        self.bytes += out.len() as u64;
+        self.actions += outs.len() as u64;
+        if let Some(kind) = kind {
+            self.divergences.push(Divergence {
+                index: got,
+                case: case.name.clone(),
+                kind,
+            });
+        }
+        self.cases += 1;
+        Ok(output_digest(out))
+    }
+
+    /// Counts a case whose output by the kernel has the digest of the model's known answer.
+    pub(crate) fn accept(&mut self, case: &Case, observe: &mut impl FnMut(&Case, &[ActionOut])) {
+        let outs = run::run(case);
+        observe(case, &outs);
+        self.bytes += run::encode(&outs).len() as u64;
+        self.actions += outs.len() as u64;
+        self.cases += 1;
+        self.known += 1;
+    }
+
     /// Adds the result of another part of the corpus.
     pub fn add(&mut self, other: Comparison) {
         let before = self.cases;
         self.cases += other.cases;
         self.actions += other.actions;
         self.bytes += other.bytes;
+        self.known += other.known;
         let moved = other.divergences.into_iter().map(|mut divergence| {
             divergence.index += before;
             divergence

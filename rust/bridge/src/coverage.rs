@@ -1,6 +1,6 @@
 //! Coverage: how often each possible result, event, fault and refusal occurs in a corpus. A result
-//! that never occurs is a finding, unless this module gives a reason why it is impossible. A result
-//! that occurs although it is listed as impossible is a finding too.
+//! that never occurs is reported, unless this module gives a reason why it is impossible. A result
+//! that occurs although it is listed as impossible is reported, too.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use antiphon_machine::{
 use crate::case::{Action, Case};
 use crate::run::{ActionOut, ActionResult, INSTRUCTIONS};
 
-/// A group, and up to three names in it; unused places are empty.
+/// A group, and up to three names in it; unused names are empty.
 type Key = [&'static str; 4];
 
 /// Counters of the results of a corpus.

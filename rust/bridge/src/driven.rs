@@ -1,13 +1,13 @@
-//! Records the runs of embedded machines as cases.
+//! Converts runs of the drivers that programs embed to cases.
 //!
 //! A [`Runner`](crate::run::Runner) takes one step at a time and answers nothing in place. A
 //! program uses [`ProtocolMachine::run`] or its threaded counterpart: many steps in one call, with
 //! a handler that answers inside the run, fails, panics, or leaves the answer for later. This
-//! module drives such a machine with a scripted handler, observes it, and records the equivalent
+//! module drives such a machine with a scripted handler, observes it, and derives the equivalent
 //! list of actions: a turn for each step, a round for each wave, and an input right after the
-//! request that it answers. [`Log::case`] then applies the same actions to a `Runner` and compares
-//! every event with its stamp, every request, every rest and the final state. The model checks the
-//! case itself, which ties the run to the specification.
+//! request that it answers. [`Log::case`] then performs these actions on a `Runner` and compares
+//! every event with its stamp, every request, every rest and the final state. The model runs the
+//! same case, so the embedded run is compared with the specification, too.
 
 use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
@@ -88,7 +88,7 @@ impl ScriptedHandler {
     }
 }
 
-/// A machine as programs drive it.
+/// The methods of a driver that programs call.
 pub trait Machine {
     /// Opens a session of the image.
     ///
@@ -99,7 +99,7 @@ pub trait Machine {
     /// Runs at most `max` steps or rounds.
     fn run(&mut self, max: u64) -> Option<Rest>;
 
-    /// Takes one step, and puts what it asks to the handler.
+    /// Takes one step, and passes its request to the handler.
     fn turn(&mut self) -> Turn;
 
     /// Takes an input.
@@ -134,10 +134,10 @@ impl<H: EffectHandler, S: Sink> Machine for ProtocolMachine<H, S> {
     }
 }
 
-/// What a program sees of a run without a sink.
+/// What a program can observe of a run without a sink.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Returned {
-    /// What each call returned, in order; `None` when the handler's panic came through.
+    /// What each call returned, in order; `None` if the handler panicked and the call unwound.
     pub calls: Vec<Option<Call>>,
     /// The canonical bytes of the machine at the end.
     pub state: Vec<u8>,
@@ -163,7 +163,8 @@ pub fn drive(world: &Case, seed: u64, machine: &mut impl Machine) -> Returned {
     let mut coins = Coins::new(!seed);
     let mut returned = Returned::default();
     let mut call = |machine: &mut _, call: &mut dyn FnMut(&mut _) -> Call| {
-        // A handler's panic leaves the machine whole: that is part of what is compared.
+        // After a handler's panic the machine must still be consistent; the comparison checks this,
+        // too.
         let done = catch_unwind(AssertUnwindSafe(|| call(machine)));
         returned.calls.push(done.ok());
     };
@@ -202,7 +203,7 @@ fn check_next_deadline(kernel: &ProtocolMachineKernel) {
     assert_eq!(kernel.next_deadline(), next, "the next deadline");
 }
 
-/// Some inputs that fit the machine as it is now: answers, time, rarely a cancellation.
+/// Some inputs that fit the machine's current state: answers, time, rarely a cancellation.
 fn inputs(kernel: &ProtocolMachineKernel, coins: &mut Coins) -> Vec<Ingress> {
     let mut inputs = Vec::new();
     for session in kernel.sessions() {
@@ -254,7 +255,7 @@ enum Entry {
 }
 
 impl Sink for Log {
-    // One notification after several steps: the machine then takes as many at once as it may.
+    // Without notifications of single steps, the machine takes as many steps in one call as it can.
     fn wants_steps(&self) -> bool {
         false
     }
@@ -291,33 +292,34 @@ impl Sink for Log {
     }
 }
 
-/// The first way in which a run is not the list of actions that it amounts to.
+/// The first difference between a run and the list of actions that was derived from it.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("`{case}`: {what}: expected {expected}, got {got}")]
 pub struct Mismatch {
     /// The world's name.
     pub case: String,
-    /// Which part of the run.
+    /// The part of the run that differs.
     pub what: &'static str,
-    /// What the same actions give, one at a time.
+    /// The result of the actions, performed one at a time.
     pub expected: String,
-    /// What the run gave.
+    /// The result of the run.
     pub got: String,
 }
 
 impl Log {
-    /// The requests that were put to the handler, ordered by session and number.
+    /// The requests that the handler received, ordered by session and number.
     pub fn requests(&self) -> Vec<Request> {
         let mut requests = self.requests.clone();
         requests.sort_by_key(|request| request.effect);
         requests
     }
 
-    /// The run as a case, whose actions were done again one at a time. `round` is the action that a
-    /// wave of the machine is, and `end` the kernel at the end of the run.
+    /// Returns the run as a case, after performing its actions again one at a time. `round` is the
+    /// action that corresponds to a wave of the machine, and `end` is the kernel at the end of the
+    /// run.
     ///
     /// # Errors
-    /// The first event, request, rest or state that is another one.
+    /// The first event, request, rest or state that differs.
     pub fn case(
         &self,
         name: &str,
@@ -364,7 +366,7 @@ impl Log {
     }
 }
 
-/// The actions of a run, done again.
+/// Performs the actions of a run again.
 struct Again {
     script: Script,
     events: Vec<ObsEvent>,

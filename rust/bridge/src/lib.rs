@@ -1,4 +1,8 @@
-//! Parity: the model and the kernel run the same file, and every byte is compared.
+//! Parity: the model and the kernel run the same cases, and every byte of their outputs is
+//! compared.
+//!
+//! The *kernel* is the part of `antiphon_machine` that executes steps. The *model* is a second
+//! definition of the machine, written in Lean 4, about which theorems are proved.
 //!
 //! ```text
 //! generators --> Case --> corpus file --> model (Lean) --> output file --+
@@ -9,8 +13,9 @@
 //! A [`Case`](case::Case) is images, a configuration and a list of actions. For each action, both
 //! sides write its result, its events, its request, and the whole state of the machine afterwards.
 //! Nothing is normalised, summarised or left out. Generators are deterministic: a seed gives the
-//! same cases on every machine.
+//! same cases on every machine. `docs/parity.md` describes the comparison.
 
+pub mod answers;
 pub mod case;
 pub mod certificates;
 pub mod certify;

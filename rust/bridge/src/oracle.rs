@@ -7,11 +7,13 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread::{self, ScopedJoinHandle};
 
+use crate::answers::{Answers, Digest, case_digest, output_digest};
 use crate::case::Case;
 use crate::certificates::{Claim, read_verdicts, write_claims};
 use crate::compare::{CompareError, Comparison};
 use crate::corpus::CorpusWriter;
-use crate::run::ActionOut;
+use crate::output::OutputReader;
+use crate::run::{self, ActionOut};
 
 /// The environment variable that names a program to run Lean files, in place of the one that
 /// `cargo xtask setup` installs.
@@ -84,6 +86,15 @@ pub enum OracleError {
         claims: usize,
         /// The claims that it judged.
         got: usize,
+    },
+    /// The model gave another answer to a case than the one that is known.
+    #[error(
+        "the model's answer to the case with digest {case} differs from the one in the cache; \
+         `cargo xtask cache --clear` removes it, and one of the two is wrong"
+    )]
+    TwoAnswers {
+        /// The digest of the case.
+        case: String,
     },
     /// The model's output cannot be compared.
     #[error(transparent)]
@@ -190,35 +201,95 @@ impl Oracle {
     pub fn compare(
         &self,
         cases: &[Case],
+        observe: impl FnMut(&Case, &[ActionOut]),
+    ) -> Result<Comparison, OracleError> {
+        self.compare_known(cases, &mut Answers::unknown(), observe)
+    }
+
+    /// As [`compare`](Self::compare), but runs only the cases on the model for which
+    /// [`Answers::must_ask`] says so, and adds its answers after each complete run.
+    ///
+    /// # Errors
+    /// As [`compare`](Self::compare), and when the model's answer is another one than is known.
+    pub fn compare_known(
+        &self,
+        cases: &[Case],
+        answers: &mut Answers,
         mut observe: impl FnMut(&Case, &[ActionOut]),
     ) -> Result<Comparison, OracleError> {
+        let must_ask = |case: &Case, digest: &Digest| {
+            let kernel = || output_digest(&run::encode(&run::run(case)));
+            answers.must_ask(digest, kernel)
+        };
+        let digests: Vec<Digest> = cases.iter().map(case_digest).collect();
+        let asked: Vec<bool> = cases
+            .iter()
+            .zip(&digests)
+            .map(|(c, d)| must_ask(c, d))
+            .collect();
+        let to_ask: Vec<&Case> = cases
+            .iter()
+            .zip(&asked)
+            .filter(|(_, a)| **a)
+            .map(|(c, _)| c)
+            .collect();
         let folder = tempfile::tempdir()?;
         let mut done = Comparison::default();
-        for chunk in portions(cases).chunks(PROCESSES) {
-            let outputs = thread::scope(|scope| {
-                let run = |(at, portion)| {
-                    let output = folder.path().join(format!("output{at}"));
-                    scope.spawn(move || self.run_portion(portion, output))
-                };
-                let running: Vec<_> = chunk.iter().copied().enumerate().map(run).collect();
-                let join = |process: ScopedJoinHandle<'_, _>| match process.join() {
-                    Ok(output) => output,
-                    Err(panic) => std::panic::resume_unwind(panic),
-                };
-                running.into_iter().map(join).collect::<Vec<_>>()
-            });
-            for (portion, output) in chunk.iter().copied().zip(outputs) {
+        let mut at = 0;
+        for chunk in portions(&to_ask).chunks(PROCESSES) {
+            for (portion, output) in chunk.iter().zip(self.run_chunk(chunk, folder.path())) {
                 let model = BufReader::with_capacity(1 << 16, File::open(output?)?);
-                done.add(Comparison::run(portion, model, &mut observe)?);
+                let mut model = OutputReader::open(model).map_err(CompareError::from)?;
+                let mut fresh = Vec::with_capacity(portion.len());
+                while fresh.len() < portion.len() {
+                    if asked[at] {
+                        let answer = done.compare_next(&cases[at], &mut model, &mut observe)?;
+                        fresh.push((digests[at], answer));
+                    } else {
+                        done.accept(&cases[at], &mut observe);
+                    }
+                    at += 1;
+                }
+                if model.case().map_err(CompareError::from)?.is_some() {
+                    let expected = portion.len() as u64;
+                    return Err(CompareError::TooMany { expected }.into());
+                }
+                // Only now is it known that the run was complete.
+                for (case, answer) in fresh {
+                    if !answers.add(case, answer) {
+                        let case = blake3::Hash::from_bytes(case).to_hex().to_string();
+                        return Err(OracleError::TwoAnswers { case });
+                    }
+                }
             }
         }
+        cases[at..]
+            .iter()
+            .for_each(|case| done.accept(case, &mut observe));
         Ok(done)
     }
 
+    /// Runs each portion in a process of its own, all at the same time. Returns the paths of the
+    /// outputs.
+    fn run_chunk(&self, chunk: &[&[&Case]], folder: &Path) -> Vec<Result<PathBuf, OracleError>> {
+        thread::scope(|scope| {
+            let run = |(at, portion)| {
+                let output = folder.join(format!("output{at}"));
+                scope.spawn(move || self.run_portion(portion, output))
+            };
+            let running: Vec<_> = chunk.iter().copied().enumerate().map(run).collect();
+            let join = |process: ScopedJoinHandle<'_, _>| match process.join() {
+                Ok(output) => output,
+                Err(panic) => std::panic::resume_unwind(panic),
+            };
+            running.into_iter().map(join).collect()
+        })
+    }
+
     /// Runs the cases in one process, and returns the path of its output.
-    fn run_portion(&self, cases: &[Case], output: PathBuf) -> Result<PathBuf, OracleError> {
+    fn run_portion(&self, cases: &[&Case], output: PathBuf) -> Result<PathBuf, OracleError> {
         let corpus = output.with_extension("corpus");
-        write_corpus(&corpus, cases)?;
+        write_corpus(&corpus, cases.iter().copied())?;
         self.run(&corpus, &output)?;
         Ok(output)
     }
@@ -232,7 +303,7 @@ impl Oracle {
 }
 
 /// Divides the cases into a portion for each process, with about the same number of actions each.
-fn portions(mut cases: &[Case]) -> Vec<&[Case]> {
+fn portions<'a>(mut cases: &'a [&'a Case]) -> Vec<&'a [&'a Case]> {
     let actions: usize = cases.iter().map(|case| case.actions.len()).sum();
     let least = if actions < ACTIONS_FOR_TWO { 1 } else { 2 };
     let processes = actions.div_ceil(ACTIONS_PER_PROCESS).max(least);
@@ -241,7 +312,7 @@ fn portions(mut cases: &[Case]) -> Vec<&[Case]> {
     while !cases.is_empty() {
         let mut actions = 0;
         // A case with more actions than a share gets a process of its own.
-        let is_full = |case: &Case| {
+        let is_full = |case: &&Case| {
             let full = actions >= share;
             actions += case.actions.len();
             full

@@ -60,7 +60,7 @@ pub enum RecordingError {
 /// compared.
 pub const STEPS_MAX: u64 = 1 << 20;
 
-/// The recorded run as a case: its steps, with its inputs where they arrived.
+/// The recorded run as a case: its steps, with each input at the step at which it arrived.
 ///
 /// The case has no results of the recorded run; running the case computes them again.
 ///
@@ -92,7 +92,7 @@ fn read(name: &str, recording: impl Read) -> Result<Case, RecordingError> {
     }
 }
 
-/// A recording on its way to a case.
+/// The conversion of a recording to a case.
 struct Conversion {
     case: Case,
     /// Steps of the case so far.

@@ -50,7 +50,7 @@ pub enum ActionResult {
 pub struct Wave {
     /// The coroutine of each step, in order.
     pub picks: Vec<Pick>,
-    /// Whether the certificate did not check, and one turn was taken in its place.
+    /// Whether the certificate failed the check, and one turn was taken in its place.
     pub fell_back: bool,
 }
 
@@ -78,7 +78,8 @@ pub fn run(case: &Case) -> Vec<ActionOut> {
     run_by(case, |_| {})
 }
 
-/// Runs a whole case. `jobs` runs the jobs of each wave; this thread runs those that it leaves out.
+/// Runs a whole case. `jobs` runs the jobs of each wave; this thread runs the jobs that `jobs`
+/// leaves out.
 pub fn run_by(case: &Case, mut jobs: impl FnMut(&mut [Job<'_>])) -> Vec<ActionOut> {
     let mut runner = Runner::new(case);
     let act = |action: &Action| runner.act_by(action, &mut jobs);
@@ -149,7 +150,7 @@ impl Runner {
             };
             return self.out(ActionResult::Round(wave), events, None);
         }
-        // If the certificate does not check, one turn is taken, with a turn's request.
+        // If the certificate fails the check, one turn is taken, with a turn's request.
         let mut out = self.turn();
         if let ActionResult::Stepped(pick, _) = out.result {
             let (picks, fell_back) = (vec![pick], true);

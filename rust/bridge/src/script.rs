@@ -11,7 +11,7 @@ use antiphon_machine::{
 use crate::case::{Action, Case};
 use crate::run::{ActionOut, ActionResult, Runner};
 
-/// The most turns that [`Script::rest`] takes on a machine that does not come to rest.
+/// The most turns that [`Script::rest`] takes if the machine keeps running.
 const TURNS_MAX: usize = 80;
 
 /// A case that is being built, and its machine.

@@ -45,7 +45,7 @@ pub enum TypesError {
 pub struct TypesReport {
     /// Rows that are the same on both sides.
     pub same: usize,
-    /// Rows and type names that differ as the registry says.
+    /// Rows and type names that differ as the registry lists them.
     pub deviating: usize,
     /// Rows that differ and are not in the registry: `kernel: …` or `model: …`.
     pub undeclared: Vec<String>,
@@ -54,7 +54,7 @@ pub struct TypesReport {
 }
 
 impl TypesReport {
-    /// Whether the sides differ exactly as the registry says.
+    /// Whether the sides differ exactly as the registry lists them.
     pub fn is_clean(&self) -> bool {
         self.undeclared.is_empty() && self.unused.is_empty() && self.same > 0
     }

@@ -30,7 +30,7 @@ pub struct Envelope {
 }
 
 /// The two runs of this seed, with rounds of this width and quantum. `None` if the sessions never
-/// come to rest.
+/// rest.
 ///
 /// Effects are answered only when no coroutine is ready. At that point every session is in the same
 /// state under any schedule. So both runs can get the same inputs, and each session's trace must be
@@ -154,7 +154,7 @@ fn good() -> WaveCertificate {
     }
 }
 
-/// The good certificate and variants of the same wave, most of them invalid.
+/// The good certificate and variants for the same wave; most variants are invalid.
 fn claims() -> Vec<(&'static str, WaveCertificate)> {
     let good = good();
     let changed = |change: fn(&mut WaveCertificate)| {

@@ -26,9 +26,9 @@ pub fn decode_strict(bytes: &[u8], limits: &Limits) -> Result<Item, DecodeError>
 /// Strict cursor over deterministic CBOR, without a tree and without allocation.
 ///
 /// The caller asks for the kind of item it expects; if the next item is of another kind, the error
-/// names that. The cursor keeps track of every open array, map and tag: it checks the order of map
-/// keys, enforces the limits on depth and items, and [`Decoder::finish`] fails when an item is not
-/// read to its end. An input can be a sequence of several items.
+/// names both kinds. The cursor keeps track of every open array, map and tag. It checks the order
+/// of map keys and enforces the limits on depth and items, and [`Decoder::finish`] fails if an
+/// array, map or tag was not read to its end. An input can be a sequence of several items.
 ///
 /// After an error the position is undefined, so the cursor should be dropped.
 ///

@@ -76,15 +76,15 @@ fn write_text(text: &str, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     f.write_char('"')
 }
 
-/// Characters that move or hide the text around them: line and paragraph separators, marks,
-/// embeddings and isolates of direction, zero-width ones.
+/// Characters that move or hide the text around them: line and paragraph separators, direction
+/// marks, embeddings and isolates, and zero-width characters.
 fn is_layout(c: char) -> bool {
     matches!(c, '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}'
         | '\u{feff}')
 }
 
-/// The shortest digits that parse to the same value. Has an exponent outside of 1e-6 to 1e21, and
-/// always a point, which distinguishes it from an integer.
+/// Writes the shortest digits that parse to the same value. Uses an exponent outside of 1e-6 to
+/// 1e21, and always a point, which distinguishes the float from an integer.
 fn write_float(value: f64, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     if value.is_nan() {
         return f.write_str("NaN");

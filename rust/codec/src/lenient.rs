@@ -9,12 +9,12 @@ use crate::order::encoded_order;
 
 /// Decodes an input that is one item in any well-formed encoding.
 ///
-/// For peers with another encoder: heads and floats can be longer than necessary, lengths
-/// indefinite, keys in any order. It refuses input that is not well-formed, bytes after the item,
-/// text that is not UTF-8, and a map with the same key twice, even if the two are encoded
-/// differently. The result is the one that [`decode_strict`](crate::decode_strict) returns for the
-/// deterministic encoding of the item. That encoding is longer than the input only where a plain
-/// integer was written as a bignum.
+/// For input from peers with another encoder: heads and floats can be longer than necessary,
+/// lengths can be indefinite, and keys can be in any order. The function refuses input that is not
+/// well-formed, bytes after the item, text that is not UTF-8, and a map with the same key twice,
+/// even if the two are encoded differently. The result is the one that
+/// [`decode_strict`](crate::decode_strict) returns for the deterministic encoding of the item. That
+/// encoding is longer than the input only where a plain integer was written as a bignum.
 ///
 /// Time is linear in the input, apart from sorting the keys of each map; memory is bounded by
 /// `limits`.
@@ -47,7 +47,8 @@ struct Lenient<'b, 'l> {
 }
 
 impl Lenient<'_, '_> {
-    /// Reads one item that is already claimed; `depth` more levels may be entered.
+    /// Reads one item, which `claim` or `claim_one` has counted already; `depth` more levels may be
+    /// entered.
     fn item(&mut self, depth: u32) -> Result<Item, DecodeError> {
         let start = self.inner.position();
         let initial = self.peek()?;

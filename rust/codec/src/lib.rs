@@ -1,9 +1,11 @@
-//! Deterministic CBOR: the one byte format of Antiphon.
+//! Deterministic CBOR, in which Antiphon encodes everything that it hashes, sends or records.
 //!
-//! Everything that is hashed, sent, recorded or compared is written by this crate in the core
-//! deterministic form of RFC 8949 section 4.2.1: shortest heads, shortest floats, definite
-//! lengths, map keys sorted by their encoded bytes. Two values are equal exactly when their bytes
-//! are, so a digest over bytes is a digest over meaning.
+//! CBOR (RFC 8949) is a binary format with the data model of JSON plus byte strings. An *item* is
+//! one value; its *head* is the first byte or bytes, with the item's type and its length or number.
+//!
+//! This crate writes everything in the core deterministic form of RFC 8949 section 4.2.1: shortest
+//! heads, shortest floats, definite lengths, map keys sorted by their encoded bytes. Two values are
+//! equal exactly when their bytes are, so a digest over bytes is a digest over meaning.
 //!
 //! There are three interfaces:
 //!
@@ -15,8 +17,8 @@
 //!
 //! [`decode_strict`] and [`Decoder`] refuse every byte string that the encoder would not have
 //! written. [`decode_lenient`] accepts any well-formed CBOR from a foreign peer and returns an item
-//! whose encoding is deterministic. All three take [`Limits`], and none allocates memory for an
-//! element before it has checked that the input has enough bytes and the limits allow it.
+//! whose encoding is deterministic. All three take [`Limits`]. None allocates memory for an element
+//! before it has checked that the input has enough bytes and that the limits allow the element.
 //!
 //! ```
 //! use antiphon_codec::{decode_lenient, decode_strict, diagnostic, DecodeErrorKind, Item, Limits};

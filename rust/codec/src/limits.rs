@@ -35,7 +35,7 @@ impl Limits {
     }
 
     /// The length that is enforced: offsets within an input are kept in 32 bits, and the largest
-    /// offset stands for none.
+    /// offset marks the absence of one.
     pub(crate) fn bytes_len_effective(&self) -> usize {
         self.bytes_len.min(u32::MAX as usize - 1)
     }

@@ -1,8 +1,8 @@
-//! The loop around a machine whose effects are answered by an application and by guests.
+//! The loop that runs a machine and passes its effects to an application and to guests.
 //!
 //! A [`Driver`] owns the machine, routes each effect to the application or to the guest that its
-//! role or interface is bound to, and passes every outcome to the machine. It alone converts real
-//! time to ticks: a tick is a millisecond since the driver was created.
+//! role or interface is bound to, and passes every outcome to the machine. Only the driver converts
+//! real time to the machine's time, whose ticks are the milliseconds since the driver was created.
 //!
 //! ```no_run
 //! use std::time::Duration;
@@ -50,8 +50,8 @@ pub use router::{GuestId, Guests, Router};
 /// The most steps between two checks for inputs: some milliseconds of work.
 const STEPS_MAX: u64 = 1 << 14;
 
-/// The most inputs of other threads that wait for a driver. Above it the application answers faster
-/// than the machine runs; its threads then wait, or get [`InboxError::Full`].
+/// The most inputs of other threads that wait for a driver. The inbox is full when the application
+/// answers faster than the machine runs. Its threads then wait, or get [`InboxError::Full`].
 pub const INBOX_LEN_MAX: usize = 1024;
 
 /// The most probes that wait for a driver. Few threads probe, and only at a user's request.
@@ -243,7 +243,7 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         self.remote.clone()
     }
 
-    /// Runs until every session has ended, or no input can unblock the sessions that are left.
+    /// Runs until every session has ended, or the remaining sessions are deadlocked.
     ///
     /// Returns [`Rest::Done`] or [`Rest::Stuck`]. It waits as long as an effect of the application
     /// is outstanding; an effect of a guest always ends.

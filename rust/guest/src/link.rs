@@ -19,9 +19,9 @@
 //! | anything between two roles of the guest | succeeds at once: it stays inside the guest |
 //!
 //! Every effect ends: with the guest's answer, at its deadline, or, when the guest is gone, as
-//! `lost`. A guest that sends nothing for a second while a request is open is pinged. If nothing
-//! arrives within [`SILENCE_MAX`] after that, or [`SILENCE_MAX_SHARED`] on a line that outlives its
-//! agent, the guest is lost.
+//! `lost`. When a guest sends nothing for a second while a request is open, the link sends it a
+//! ping. If nothing arrives within [`SILENCE_MAX`] after that, or within [`SILENCE_MAX_SHARED`] on
+//! a line that stays open without its agent, the guest is lost.
 
 mod convert;
 mod demux;
@@ -60,17 +60,17 @@ use crate::transport::{AGENT_GRACE, Ending, Transport};
 /// The most bytes of one read from the transport.
 const READ_LEN: usize = 256 << 10;
 
-/// The most reads whose frames wait for the driver. With [`READ_LEN`] it bounds the frames that are
-/// decoded and not handled. Above it the reader stops, and the transport's flow control stops the
-/// guest.
+/// The most reads whose frames wait for the driver. Together with [`READ_LEN`] it bounds the frames
+/// that are decoded and not handled yet. At the bound the reader stops, and the transport's flow
+/// control stops the guest.
 const READS_MAX: usize = 8;
 
 /// How long a guest may be silent after a ping before it is lost.
 pub const SILENCE_MAX: Duration = Duration::from_secs(60);
 
-/// [`SILENCE_MAX`] for a line that outlives its agent, such as the port of a virtual machine. A
-/// guest that gets no processor time, or is halted while its machine is copied, returns within this
-/// time.
+/// [`SILENCE_MAX`] for a line that stays open when its agent ends, such as the port of a virtual
+/// machine. A guest that gets no processor time, or is paused while its machine is copied, answers
+/// again within this time.
 pub const SILENCE_MAX_SHARED: Duration = Duration::from_secs(15);
 
 /// How long the last messages may take to be written when a link is closed.
@@ -188,7 +188,7 @@ impl GuestLink {
         link.threads.push(thread("link reader").spawn(reading)?);
         let writing = move || {
             queue.write_loop(writer, || {
-                // The channel holds one note; a second one would say the same.
+                // The channel holds one note, and a second one would add nothing.
                 let _ = note.try_send(());
             });
         };

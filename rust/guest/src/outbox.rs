@@ -8,11 +8,11 @@ use crate::port::Port;
 
 /// Bytes on their way to a transport, written by one thread in the order in which they were pushed.
 ///
-/// The queue is bounded in bytes, but [`push`](Self::push) never waits: its callers hold the link,
-/// and a link that waits for a slow transport could not answer a ping or be closed. Instead, each
-/// producer checks the bound *before* it takes on work that writes here: it calls
-/// [`wait_for_room`](Self::wait_for_room), or asks for [`len`](Self::len) and postpones the work.
-/// So at most what one such piece of work writes lies beyond the bound, for each producer. Clones
+/// The queue is bounded in bytes, but [`push`](Self::push) never waits: its callers hold the lock
+/// of the link, and a link that waits for a slow transport could not answer a ping or be closed.
+/// Instead, each producer checks the bound *before* it starts work that writes to the queue: it
+/// calls [`wait_for_room`](Self::wait_for_room), or checks [`len`](Self::len) and postpones the
+/// work. So each producer exceeds the bound by at most the bytes of one such piece of work. Clones
 /// share the queue.
 #[derive(Debug)]
 pub(crate) struct Outbox<T>(Arc<Shared<T>>);
@@ -109,7 +109,7 @@ impl<T> Outbox<T> {
     pub(crate) fn write_loop(&self, mut port: Port, mut on_room: impl FnMut()) {
         let mut is_broken = false;
         while let Some((bytes, guard)) = self.next() {
-            // After an error the queue is still emptied, so that no producer waits for ever.
+            // After an error the queue is still emptied, so that no producer waits forever.
             is_broken = is_broken || port.write_all(&bytes).is_err();
             drop(guard);
             let mut queue = self.queue();

@@ -15,10 +15,10 @@ use crate::wake::{Sleeper, Waker, wake_pair};
 /// The requested capacity of a pipe, in bytes: the most that an unprivileged process can have.
 const PIPE_LEN: usize = 1 << 20;
 
-/// How long an unfinished message on a shared line may wait for its next bytes. After it the host
-/// is taken to be gone, which the guest may not see otherwise: a virtual machine closes and reopens
-/// its port too fast. Without this bound an unfinished message would swallow the next host's
-/// `hello`.
+/// How long an unfinished message on a shared line may wait for its next bytes. Then the agent
+/// assumes that the host is gone. It may have no other sign of that, because a virtual machine
+/// closes and reopens its port too fast. Without this bound, the next host's `hello` would be read
+/// as a part of the unfinished message.
 pub(crate) const STALL_MAX: Duration = Duration::from_millis(500);
 
 /// Makes an end of a stream and its shutter.
@@ -131,7 +131,7 @@ impl Port {
             PollFd::from_borrowed_fd(fd, flags),
             PollFd::new(&self.sleeper, PollFlags::IN),
         ];
-        // A time that does not fit a `Timespec` is no limit.
+        // A time that does not fit a `Timespec` counts as unlimited.
         let left = left.and_then(|left| Timespec::try_from(left).ok());
         match poll(&mut fds, left.as_ref()) {
             Ok(_) => Ok(fds[0].revents()),

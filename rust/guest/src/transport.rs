@@ -81,8 +81,8 @@ pub struct Transport {
     pub(crate) reader: Port,
     pub(crate) writer: Port,
     pub(crate) ending: Ending,
-    /// Whether other hosts may have used the line before, and the line outlives its agent. The port
-    /// of a virtual machine is such a line, whether it is a socket or a device.
+    /// Whether other hosts may have used the line before, and the line stays open when its agent
+    /// ends. The port of a virtual machine is such a line, whether it is a socket or a device.
     pub(crate) shared: bool,
 }
 

@@ -1,7 +1,7 @@
 //! The syntax tree of a source text, as parsed, before names are resolved.
 //!
-//! A tree records source positions ([`At`]) and comments, but neither affects equality: two trees
-//! are equal when their declarations are.
+//! A tree records source positions ([`At`]) and comments, but these do not affect equality: two
+//! trees are equal when their declarations are equal.
 
 use std::sync::Arc;
 
@@ -24,15 +24,15 @@ impl Eq for At {}
 pub struct Ast {
     /// The declarations, in source order.
     pub items: Vec<Item>,
-    /// Whether declarations were lost to syntax errors.
+    /// Whether declarations are missing because of syntax errors.
     pub damaged: bool,
     /// The text and comments, which the formatter needs.
     pub trivia: Trivia,
 }
 
 impl Ast {
-    /// Whether the tree represents the whole text: no part was lost to a syntax error or left out
-    /// as unsupported.
+    /// Whether the tree represents the whole text: no part is missing because of a syntax error or
+    /// because it is not supported.
     pub fn is_whole(&self) -> bool {
         !self.damaged && !self.protocols().any(|p| p.damaged)
     }
@@ -358,7 +358,7 @@ impl Unit {
 /// A global protocol.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Protocol {
-    /// Whether it is `aux`: only for use by `do`.
+    /// Whether it is `aux`: other protocols call it by `do`, and it is not compiled by itself.
     pub aux: bool,
     /// The name.
     pub name: Name,
@@ -368,7 +368,8 @@ pub struct Protocol {
     pub uses: Vec<Use>,
     /// The statements.
     pub body: Block,
-    /// Whether parts of the body were lost to syntax errors or are not supported.
+    /// Whether parts of the body are missing because of syntax errors or because they are not
+    /// supported.
     pub damaged: bool,
     /// The position.
     pub at: At,

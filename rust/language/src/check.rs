@@ -71,8 +71,8 @@ pub fn check(modules: &Modules) -> Checked {
 }
 
 /// Resolves all names. Which roles know a name after a choice depends on which branches reach the
-/// end of the choice, and so on which protocols end. That is known only after resolving, so where
-/// it may matter names are resolved a second time.
+/// end of the choice, and so on which protocols can end. This is known only after names are
+/// resolved, so names are resolved a second time where it may matter.
 fn resolve_all(modules: &Modules, findings: &mut Findings) -> Resolved {
     let before = findings.clone();
     let resolved = resolve(modules, &BTreeSet::new(), findings);

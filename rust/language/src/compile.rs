@@ -4,10 +4,10 @@
 //! to the role's host that it needs: `produce` asks for a payload that is not a bound name,
 //! `decide` asks for a choice, and `deliver` passes on every received message.
 //!
-//! A choice none of whose arms has work to do before its message is one `Offer` with all arms.
-//! Otherwise a `Branch` on the decision leads to each arm's code, which ends with an `Offer` of
-//! only its own arm, so a payload is requested only when it will be sent. A call that fails with
-//! `else label` sets the decision to that label and jumps to its arm.
+//! A choice is compiled to one `Offer` with all arms if no arm has actions or a request for a
+//! payload before its message. Otherwise a `Branch` on the decision leads to each arm's code, which
+//! ends with an `Offer` of only its own arm, so a payload is requested only when it will be sent. A
+//! call that fails with `else label` sets the decision to that label and jumps to its arm.
 
 use antiphon_machine::{CodeImage, LabelId, Program, Role, RoleId, Value};
 
@@ -210,8 +210,8 @@ fn program(automaton: &LocalAutomaton, tables: &mut Tables<'_>) -> Result<Progra
             code,
         })
     };
-    // A unit value kept in a register of its own costs nothing at run time. When registers are
-    // short, it is set where it is sent instead.
+    // A unit value kept in a register of its own costs nothing at run time. If there are not enough
+    // registers, it is set where it is sent instead.
     attempt(true).or_else(|_| attempt(false))
 }
 

@@ -168,8 +168,8 @@ impl Walk<'_> {
         }
     }
 
-    /// Whether a statement leads back to this protocol. Then the error is that statements follow
-    /// the recursive call, which building the graph reports.
+    /// Whether a statement leads back to this protocol. Then the error is another one: statements
+    /// follow the recursive call. It is reported when the graph is built.
     fn is_recursion(&mut self, statement: &Statement) -> bool {
         let Kind::Do { protocol, .. } = &statement.kind else {
             return false;

@@ -1,6 +1,9 @@
 //! The protocol language: compiles text to checked protocols, local automata and a code image.
 //!
-//! A pipeline. Each value is created only by the step before it:
+//! A protocol lists the messages between several *roles*. *Projection* computes from it, for each
+//! role, a *local automaton*: what the role sends and receives, and in which order. A *code image*
+//! has the automata and a program for each role; `antiphon_machine` runs it. The compiler is a
+//! pipeline in which each value is created only by the step before it:
 //!
 //! ```text
 //! text --parse--> Ast --Modules--> --check--> CheckedProtocol --project--> LocalAutomaton per role

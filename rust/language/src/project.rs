@@ -3,7 +3,7 @@
 //!
 //! For one role the global graph is a finite automaton in which steps without the role are silent.
 //! The subset construction makes it deterministic: a state is the set of places at which the
-//! conversation may be, as far as the role can tell. The set is a valid state when the role behaves
+//! conversation may be, as far as the role can know. The set is a valid state when the role behaves
 //! the same at all its places: all are the end, or all send the same, or all receive from one
 //! sender. Anything else is a [`Conflict`].
 
@@ -359,7 +359,7 @@ impl<'g> Projection<'g> {
     /// The communication that the role performs at the places.
     fn kind(&mut self, places: &[Place]) -> Result<LocalKind, ProjectError> {
         let Some(&first) = places.first() else {
-            // Only other roles communicate from here on, forever. For this role that is the end.
+            // From here on only other roles communicate, and forever. So this role is done.
             return Ok(LocalKind::End);
         };
         for &other in &places[1..] {

@@ -21,8 +21,8 @@ mod progress;
 
 pub use certificate::{CERTIFICATE_LEN_MAX, CertificateError, SafetyCertificate};
 
-/// How many configurations are visited by default. It takes a few seconds, and is far more than any
-/// protocol has that a person can understand.
+/// How many configurations are visited by default. Visiting them takes a few seconds, and a
+/// protocol that a person can understand has far fewer.
 pub const CONFIGURATIONS: usize = 200_000;
 
 /// The numbers that all configurations together may hold: 128 MiB. A protocol with few roles

@@ -25,7 +25,7 @@ pub use bundle::bundle;
 pub use modules::{Module, Modules};
 pub use npm::{Node, Npm};
 pub use problem::Problem;
-pub use program::{Examined, check, examine, publish, run};
+pub use program::{Examined, check, digest, examine, publish, run};
 pub use source::{Source, Token, tokens};
 pub use toolchain::Lean;
 

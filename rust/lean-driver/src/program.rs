@@ -8,7 +8,7 @@ use std::os::unix::fs::PermissionsExt;
 use std::path::{Path, PathBuf};
 use std::process::{Command, ExitCode, Stdio};
 
-use antiphon_build_support::cache::Check;
+use antiphon_build_support::cache::{Check, Key, KeyBuilder};
 use antiphon_build_support::console::Console;
 use antiphon_build_support::process;
 
@@ -100,13 +100,38 @@ pub fn run(project: &Project, words: &[OsString]) -> Result<ExitCode, Problem> {
     }
 }
 
-/// Bundles a file with its imports into one file, which is named by its hash, and returns the path.
-fn write_bundle(project: &Project, file: &Path) -> Result<PathBuf, Problem> {
+/// The digest of everything on which the output of a file's `main` depends besides its arguments:
+/// the file with all its imports, and Lean with its patches and options. `None` for a native Lean,
+/// which is fast enough to be run each time.
+///
+/// # Errors
+///
+/// Fails if a file or Lean cannot be read.
+pub fn digest(project: &Project, lean: &Lean, file: &Path) -> Result<Option<Key>, Problem> {
+    let Lean::Npm(npm) = lean else {
+        return Ok(None);
+    };
+    let key = digest_of(&bundled(project, file)?, npm.id().as_str());
+    Ok(Some(key))
+}
+
+fn digest_of(bundle: &str, lean: &str) -> Key {
+    // The name has the version of the bundler and of the way in which a program is run.
+    let key = KeyBuilder::new("program 1").input("bundle", bundle);
+    key.input("lean", lean).finish()
+}
+
+fn bundled(project: &Project, file: &Path) -> Result<String, Problem> {
     let path = project.path(file);
     let text = fs::read_to_string(&path).map_err(Problem::file(&path))?;
     let modules = Modules::read(&project.sources)?;
     let order = modules.order(&modules.imports_of(&path.display().to_string(), &text)?)?;
-    let bundled = bundle(&modules, &order, &text);
+    Ok(bundle(&modules, &order, &text))
+}
+
+/// Bundles a file with its imports into one file, which is named by its hash, and returns the path.
+fn write_bundle(project: &Project, file: &Path) -> Result<PathBuf, Problem> {
+    let bundled = bundled(project, file)?;
     let place = project.output.join("programs");
     fs::create_dir_all(&place).map_err(Problem::file(&place))?;
     let name = blake3::hash(bundled.as_bytes()).to_hex();
@@ -296,6 +321,24 @@ fn find(line: &[u8], wanted: &[u8]) -> Option<usize> {
 
 #[cfg(test)]
 mod tests {
+    #[test]
+    fn a_digest_changes_with_each_line_and_with_lean() {
+        let text = "module\ndef a := 1\ndef b := 2\n";
+        let digest = super::digest_of(text, "lean 1");
+        assert_eq!(digest, super::digest_of(text, "lean 1"));
+        assert_ne!(digest, super::digest_of(text, "lean 2"));
+        for (at, line) in text.lines().enumerate() {
+            let mut lines: Vec<&str> = text.lines().collect();
+            let changed = format!("{line} ");
+            lines[at] = &changed;
+            assert_ne!(
+                digest,
+                super::digest_of(&lines.join("\n"), "lean 1"),
+                "{line}"
+            );
+        }
+    }
+
     use super::*;
 
     #[test]

@@ -119,7 +119,7 @@ fn states(kernel: &ProtocolMachineKernel) -> ([u8; 32], u64) {
     (*hasher.finalize().as_bytes(), cost)
 }
 
-/// The state in which the machine is. Linear in the sessions.
+/// How the machine was left: running, idle, done or stuck. Linear in the number of sessions.
 pub(crate) fn stop_of(kernel: &ProtocolMachineKernel) -> Stop {
     use antiphon_machine::Phase;
     if !kernel.ready().is_empty() {

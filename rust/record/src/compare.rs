@@ -1,13 +1,13 @@
 //! Compares the conversations of two recordings.
 //!
-//! Both are replayed side by side and compared track by track: the start and the end of each
-//! session, the messages of each edge, the calls of each role. The interleaving of tracks is
-//! ignored, and so is time.
+//! Both are replayed side by side and compared track by track. A *track* is a sequence whose order
+//! counts: the start and the end of a session, the messages of an edge, or the calls of a role. The
+//! interleaving of tracks is ignored, and so is time.
 //!
 //! Timing also decides how much of a command's input is sent before the command ends. When one
 //! recording is at `detach`, or its session has ended by a fault or a cancellation, further
-//! `stdin_data` and the `stdin_eof` of the other recording are ignored. These are labels of the
-//! guest link.
+//! `stdin_data` and the `stdin_eof` of the other recording are ignored. These labels are those of
+//! the guest link's protocols.
 
 mod feed;
 mod headers;
@@ -34,8 +34,8 @@ use lane::{Counts, Lane, Mismatch};
 pub struct CompareOptions {
     /// Whether the clock at each message and the advances of the clock are compared.
     pub time: bool,
-    /// The approximate number of bytes of one recording that may wait for the other recording. When
-    /// one recording is further ahead on a track, the comparison stops with
+    /// The approximate number of bytes of one recording that may wait to be compared with the other
+    /// recording. When one recording is further ahead on a track, the comparison stops with
     /// [`Likeness::Undecided`].
     pub lookahead_max: u64,
 }
@@ -249,12 +249,12 @@ impl Side {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Over {
-    /// It has not ended.
+    /// The recording has not ended.
     #[default]
     No,
-    /// It is complete.
+    /// The recording is complete.
     Whole,
-    /// It is truncated, damaged or diverged: the rest is not known.
+    /// The recording is truncated, damaged or diverged, so its rest is not known.
     Cut,
 }
 

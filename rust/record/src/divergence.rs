@@ -66,7 +66,7 @@ pub enum Difference {
         /// The fields that differ; never empty.
         fields: Vec<Field>,
     },
-    /// The machine makes a request, and the recording continues with another entry.
+    /// The machine makes a request, but the recording continues with another kind of entry.
     RequestExtra(Box<Request>),
     /// The recording has a request that the machine does not make.
     RequestMissing(Box<Request>),
@@ -80,7 +80,7 @@ pub enum Difference {
         /// The step of the entry.
         step: u64,
     },
-    /// The recording has an answer, and no request is waiting for one.
+    /// The recording has an answer, but no request is waiting for one.
     AnswerToNothing,
     /// An input was accepted and is refused in the recording, or the other way round, or it was
     /// refused for another reason.

@@ -63,7 +63,7 @@ pub struct Header {
 /// A request to the handler. Its numbers have names in the image.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Request {
-    /// Number of steps up to the request, including the step that issued it.
+    /// Number of steps taken, including the step that issued the request.
     pub step: u64,
     /// The effect, which names the session.
     pub effect: EffectId,

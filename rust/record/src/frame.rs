@@ -1,10 +1,10 @@
 //! Records: the units in which a recording is written, framed and chained by digests.
 //!
-//! On the medium a record is `length (u32 BE) | check (4) | content | chain (32)`. The chain value
-//! is the BLAKE3 digest of a tag, the preceding chain value, and the length, check and content of
-//! this record. If a record is changed, dropped or moved, its own chain value or the next one does
-//! not match. The check protects the length alone: a reader must detect a damaged length *before*
-//! it can distinguish a damaged record from one that a crash truncated.
+//! A record is written as `length (u32 BE) | check (4) | content | chain (32)`. The chain value is
+//! the BLAKE3 digest of a tag, the preceding chain value, and the length, check and content of this
+//! record. If a record is changed, dropped or moved, its own chain value or the next one does not
+//! match. The check protects the length alone: a reader must detect a damaged length *before* it
+//! can distinguish a damaged record from one that a crash truncated.
 
 use std::io::{self, Read};
 

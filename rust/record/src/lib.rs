@@ -1,9 +1,13 @@
 //! Recordings of runs: writing, reading, replaying and comparing them.
 //!
-//! A run depends only on its image, its configuration and its inputs, so a recording of these is
-//! enough to repeat it. [`Recorder`] is a sink that writes a recording. [`Reader`] reads one in
-//! bounded memory and checks that its bytes are those that were written. [`Replay`] runs the kernel
-//! again with the recorded inputs, compares every request and every checkpoint, and finds the first
+//! A *run* is everything that a machine of `antiphon_machine` does between its start and its end.
+//! It depends only on its images (compiled protocols), its configuration and its inputs, so a
+//! recording of these is enough to repeat it. An *entry* is one item of a recording, such as an
+//! input or a request; a *record* is the unit of bytes in which entries are written and checked.
+//!
+//! [`Recorder`] is a sink that writes a recording. [`Reader`] reads a recording in bounded memory
+//! and checks that its bytes are those that were written. [`Replay`] runs the kernel again with the
+//! recorded inputs, compares every request and every checkpoint, and finds the first
 //! [`Divergence`]. [`Timeline`] iterates over the entries and events. [`compare()`] compares the
 //! conversations of two recordings, and [`diff()`] their entries.
 //!

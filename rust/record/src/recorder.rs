@@ -16,8 +16,9 @@ use crate::writer::{RecordError, Store, Writer};
 /// When a recorder writes to the medium.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Flush {
-    /// Write the record at every rest of the machine, also when it is not full. If the process is
-    /// killed, the recording is then complete up to the last rest.
+    /// Write the record whenever the machine is at rest (waits for the outside world), even if the
+    /// record is not full. If the process is killed, the recording is then complete up to the last
+    /// rest.
     pub at_rest: bool,
     /// Sync every record, so that a power failure loses no more than a killed process does.
     /// Otherwise only the end of the recording is synced.
@@ -36,7 +37,7 @@ impl Default for Flush {
 /// Steps between checkpoints if the state is small.
 pub const CHECKPOINT_STEPS: u64 = 1 << 16;
 
-/// Least number of steps after which a rest has a checkpoint.
+/// Least number of steps between two checkpoints when the machine is at rest.
 const REST_STEPS: u64 = 64;
 
 /// A sink that writes a recording of the run it observes.

@@ -1,4 +1,5 @@
-//! Replay: runs the kernel with the inputs of a recording and compares as it goes.
+//! Replay: runs the kernel with the inputs of a recording and compares each request and each
+//! checkpoint with the recorded one.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::io::{self, Read, Seek, SeekFrom};
@@ -131,8 +132,8 @@ impl<R: Read, S: Sink> Replay<R, S> {
         })
     }
 
-    /// Makes the replay take every step as a wave, with `jobs` running the wave's jobs, to replay
-    /// with another driver. A wave of the recording is run as a whole; any other step is a wave by
+    /// Makes the replay take every step as a wave. `jobs` runs the wave's jobs, for instance on
+    /// several threads. A wave of the recording is run as a whole; any other step is a wave by
     /// itself.
     #[must_use]
     pub fn in_waves(mut self, jobs: impl Fn(&mut [Job<'_>]) + Send + Sync + 'static) -> Self {
@@ -347,7 +348,7 @@ impl From<ReadError> for Stopped {
 impl<S: Sink> Player<S> {
     fn new(config: ProtocolMachineConfig, sink: S) -> Player<S> {
         let checks = Checks::new(config.determinism_mode);
-        // This mode shows that all outcomes come from a recording.
+        // The mode `Replay` marks a machine whose outcomes all come from a recording.
         let config = ProtocolMachineConfig {
             determinism_mode: DeterminismMode::Replay,
             ..config

@@ -84,7 +84,8 @@ pub enum RecordError {
         /// The image's digest.
         digest: [u8; 32],
     },
-    /// The determinism mode is `Replay`: a replay is not recorded, because it has a recording.
+    /// The determinism mode is `Replay`. A replay is not recorded, because its recording exists
+    /// already.
     #[error("a machine in determinism mode `replay` takes its outcomes from a recording")]
     Replaying,
 }

@@ -1,4 +1,4 @@
-//! Every number that bounds the link, with the reason for it, and the versions spoken.
+//! The bounds of the link, with their reasons, and the supported versions.
 
 use std::fmt;
 
@@ -9,8 +9,9 @@ use crate::field::{FieldFault, FieldFaultKind, payloads};
 /// The major version of the link that this crate prefers.
 pub const PROTOCOL_VERSION: u32 = 1;
 
-/// The additions to [`PROTOCOL_VERSION`] that this crate knows: raised by every new message type
-/// and every new optional field, so that each peer can see what the other one may know.
+/// The minor version: the number of additions to [`PROTOCOL_VERSION`] that this crate knows. Every
+/// new message type and every new optional field raises it. Each peer learns from it what the other
+/// one may know.
 pub const PROTOCOL_MINOR: u32 = 0;
 
 /// How many older major versions are supported: version N works with N-1 and N-2.
@@ -24,7 +25,7 @@ pub const HANDSHAKE_VERSION: u32 = 1;
 pub const LINK_ID: u32 = 0;
 
 /// The longest frame body, in bytes, unless a peer offers less. Large enough for a listing of a
-/// large directory, small enough that a link of a thousand sessions cannot exhaust a machine.
+/// large directory, small enough that a thousand links cannot exhaust a machine's memory.
 pub const FRAME_LEN_MAX: u32 = 4 << 20;
 
 /// The least that a peer may offer as its longest frame body, in bytes: an `error` with its message

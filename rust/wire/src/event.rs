@@ -283,7 +283,7 @@ payloads! {
 }
 
 impl EventFrame {
-    /// An event in the version of this crate.
+    /// Makes a frame of an event in the version of this crate.
     #[must_use]
     pub const fn new(seq: u64, ts: u64, event: Event) -> Self {
         Self {
@@ -333,8 +333,8 @@ fn version(item: &Item) -> Result<u32, FieldFault> {
     }
 }
 
-/// Makes events of received bytes, however they are split. Its memory and work are bounded as those
-/// of a [`Deframer`](crate::Deframer).
+/// Turns received bytes, in pieces of any size, into events. Its memory and work are bounded like
+/// those of a [`Deframer`](crate::Deframer).
 #[derive(Clone, Debug, Default)]
 pub struct EventDeframer {
     bodies: Bodies,

@@ -323,8 +323,8 @@ pub enum FrameError {
 }
 
 impl FrameError {
-    /// Whether the link cannot go on: it is not known where the next frame begins, or which request
-    /// the frame belongs to.
+    /// Whether the link cannot continue, because it is not known where the next frame begins or
+    /// which request the frame belongs to.
     #[must_use]
     pub const fn is_fatal(&self) -> bool {
         match self {
@@ -364,7 +364,7 @@ impl FrameError {
     }
 }
 
-/// Makes messages of received bytes, however they are split.
+/// Turns received bytes, in pieces of any size, into messages.
 ///
 /// Push received bytes, take messages until there are none, then push more:
 ///
@@ -387,8 +387,8 @@ impl FrameError {
 ///
 /// It holds at most one unfinished frame and the bytes pushed since the last message was taken. A
 /// frame longer than the bound is refused when its length is read. Memory grows with the bytes
-/// received, never with the announced length. Work is linear in the number of bytes pushed, however
-/// they are split.
+/// received, never with the announced length. Work is linear in the number of bytes pushed,
+/// whatever the size of the pieces.
 ///
 /// After a fatal error ([`FrameError::is_fatal`]) every call returns the same error. After another
 /// error the next frame follows.

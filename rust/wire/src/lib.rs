@@ -1,7 +1,15 @@
-//! The link between a host and a guest agent, as state machines without I/O.
+//! The guest link: the messages between a host and the agent in a guest, as state machines without
+//! I/O.
 //!
-//! A [`Deframer`] makes messages of received bytes, however they are split; [`Envelope::encode`]
-//! makes a frame of a message. Nothing in this crate does I/O, waits, or reads a clock.
+//! The *host* sends requests, such as to run a command or to read a file; the *agent* carries them
+//! out. A *frame* is one message with its length in front. Each request has an *id*, which its
+//! later messages repeat, and exactly one *terminal message* ends it. *Credit* is the number of
+//! bytes of a stream that the receiver allows the sender to send.
+//!
+//! A [`Deframer`] turns received bytes, in pieces of any size, into messages, and
+//! [`Envelope::encode`] turns a message into a frame. [`HostLink`] and [`AgentLink`] decide what a
+//! message means and which message may follow. Nothing in this crate does I/O, waits, or reads a
+//! clock.
 //!
 //! The wire format is specified in `docs/rfcs/0001-guest-link.md` and, field by field, in
 //! `docs/schema/guest-link-v1.cddl`. The tests compare both with this crate.

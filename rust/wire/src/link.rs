@@ -1,8 +1,8 @@
 //! The state machines of both sides of a link.
 //!
 //! [`HostLink`] and [`AgentLink`] see every message that is received and sent. They agree on a
-//! version, know which ids are open, count the credit of each stream, and decide which message may
-//! follow which. A message that the peer must not send is a [`LinkViolation`], one that this side
+//! version, keep the list of open ids, count the credit of each stream, and decide which message
+//! may follow. A message that the peer must not send is a [`LinkViolation`], one that this side
 //! must not send is a [`SendError`]; both follow from the same rules.
 //!
 //! Neither has a clock: the owner of a link sends `cancel` when a deadline passes, and calls `lost`

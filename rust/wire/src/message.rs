@@ -1,7 +1,7 @@
 //! Every message of the link, each with its typed payload.
 //!
-//! A message is declared once, in the tables of this file. Its struct, encoder, decoder, generic
-//! view, role, and the list that the schema is compared with are generated from them.
+//! A message is declared once, in the tables of this file. From them are generated its struct, its
+//! encoder and decoder, its generic view, its role, and the list that is compared with the schema.
 
 use std::num::NonZeroU32;
 
@@ -587,7 +587,7 @@ impl Signo {
     pub const MIN: i32 = 1;
     /// The greatest signal number, real-time signals included.
     pub const MAX: i32 = 64;
-    /// The signal that ends a process for good.
+    /// The signal that ends a process and that the process cannot catch or ignore.
     pub const KILL: Self = Self(9);
     /// The signal that an interrupt from the keyboard sends.
     pub const INT: Self = Self(2);

@@ -45,7 +45,9 @@ const PARTS: [Part; 3] = [
     },
     Part {
         name: "parity",
-        run: |tree, console| parity::lane(tree, &parity::Parts::ALL, console),
+        run: |tree, console| {
+            parity::lane(tree, &parity::Parts::all(parity::Kept::Nothing), console)
+        },
     },
     Part {
         name: "replay",

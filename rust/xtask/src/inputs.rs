@@ -121,6 +121,7 @@ mod tests {
             root: root.to_owned(),
             target: root.join("target"),
             cache: Cache::at(root.join("cache"), 0, 0),
+            kept: crate::parity::Kept::Nothing,
             packages: packages.into(),
             links: BTreeMap::from(linked),
         }

@@ -99,7 +99,7 @@ const LANES: [Lane; 15] = [
     // After `vm`, because cargo may replace the program that its tests start.
     Lane::new("certify", |tree, console| vec![certify(tree, console)]).after(&["lean", "vm"]),
     Lane::new("parity", |tree, console| {
-        parity::lane(tree, &parity::Parts::ALL, console)
+        parity::lane(tree, &parity::Parts::all(tree.kept), console)
     })
     .after(&["lean", "vm"]),
 ];

@@ -33,6 +33,18 @@ pub(crate) fn ready(tree: &Tree, console: &mut Console) -> Result<String, Proble
     Ok(find(tree, console)?.description())
 }
 
+/// The digest of everything on which the output of a file's `main` depends, but its arguments: see
+/// [`driver::digest`].
+pub(crate) fn program_digest(
+    tree: &Tree,
+    file: &str,
+    console: &mut Console,
+) -> Result<Option<String>, Problem> {
+    let lean = find(tree, console)?;
+    let key = driver::digest(&tree.lean(), &lean, Path::new(file))?;
+    Ok(key.map(|key| key.as_str().to_owned()))
+}
+
 fn find(tree: &Tree, console: &mut Console) -> Result<Lean, Problem> {
     let project = tree.lean();
     let lean = Lean::find(&project, Check::Digests, console)?;

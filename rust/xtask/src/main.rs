@@ -55,6 +55,8 @@ enum Task {
         /// Lanes to run (default: all)
         #[arg(value_parser = lanes::names())]
         lanes: Vec<String>,
+        #[command(flatten)]
+        kept: KeptArguments,
     },
     /// Install what the tests need and is missing; list what could not be installed
     Setup,
@@ -154,6 +156,28 @@ struct LeanArguments {
     check_inventory: bool,
 }
 
+/// Which answers of the model are taken from the cache. By default those of all cases but a
+/// sixteenth, which the commit selects.
+#[derive(Args)]
+struct KeptArguments {
+    /// Ask the model for every case, and use no answer in the cache
+    #[arg(long, conflicts_with = "shard")]
+    full: bool,
+    /// Ask the model for the cases of this shard, 0 to 15, in place of the commit's
+    #[arg(long, value_name = "K", value_parser = clap::value_parser!(u8).range(0..16))]
+    shard: Option<u8>,
+}
+
+impl KeptArguments {
+    fn kept(&self, tree: &Tree) -> parity::Kept {
+        match self.shard {
+            _ if self.full => parity::Kept::Nothing,
+            Some(shard) => parity::Kept::AllBut(shard),
+            None => parity::Kept::of_commit(tree),
+        }
+    }
+}
+
 #[derive(Args)]
 struct ParityArguments {
     /// Compare the types of both sides with the registry of deviations
@@ -168,15 +192,18 @@ struct ParityArguments {
     /// Run 20,000 random cases, which takes an hour or more
     #[arg(long)]
     long: bool,
+    #[command(flatten)]
+    kept: KeptArguments,
 }
 
 impl ParityArguments {
-    fn parts(&self) -> parity::Parts {
+    fn parts(&self, kept: parity::Kept) -> parity::Parts {
         let all = self.all || !(self.types || self.suite);
         parity::Parts {
             types: all || self.types,
             suite: all || self.suite,
             long: self.long,
+            kept,
         }
     }
 }
@@ -192,11 +219,14 @@ fn main() -> ExitCode {
 }
 
 fn run_task(task: Task) -> Result<ExitCode, Problem> {
-    let tree = Tree::locate()?;
+    let mut tree = Tree::locate()?;
     let console = &mut Console::stdout();
     let started = Instant::now();
     match task {
-        Task::Test { lanes } => Ok(report::conclude(&lanes::run(&tree, &lanes), started)),
+        Task::Test { lanes, kept } => {
+            tree.kept = kept.kept(&tree);
+            Ok(report::conclude(&lanes::run(&tree, &lanes), started))
+        }
         Task::Setup => {
             let reports = [setup::lane(console), setup::downloads(&tree, console)];
             Ok(report::conclude_lane(&reports, started, console))
@@ -219,7 +249,8 @@ fn run_task(task: Task) -> Result<ExitCode, Problem> {
         }
         Task::Lean(arguments) => lean(&tree, &arguments),
         Task::Parity(arguments) => {
-            let reports = parity::lane(&tree, &arguments.parts(), console);
+            let parts = arguments.parts(arguments.kept.kept(&tree));
+            let reports = parity::lane(&tree, &parts, console);
             Ok(report::conclude_lane(&reports, started, console))
         }
         Task::Conformance { parts } => {
@@ -344,7 +375,7 @@ mod tests {
             else {
                 panic!("{flags:?}");
             };
-            let parts = arguments.parts();
+            let parts = arguments.parts(parity::Kept::Nothing);
             assert_eq!((parts.types, parts.suite), (types, suite), "{flags:?}");
             assert_eq!(parts.long, flags.contains(&"--long"), "{flags:?}");
         }

@@ -4,10 +4,13 @@
 use std::process::Command;
 use std::time::Duration;
 
+use antiphon_build_support::cache::VARIABLE;
 use antiphon_build_support::console::Console;
+use antiphon_build_support::process;
 
 use crate::lanes::{self, Job};
 use crate::lean;
+use crate::problem::Problem;
 use crate::report::Report;
 use crate::tree::Tree;
 
@@ -34,6 +37,61 @@ const LONG_DEADLINE: Duration = Duration::from_secs(4 * 60 * 60);
 /// A process of npm's Lean takes up to 3 GB, and one test runs up to two of them at a time.
 const ONE_TEST_AT_A_TIME: &str = "--test-threads=1";
 
+/// The variables that tell the tests which answers of the model they may use: the digest of the
+/// oracle, the shard that is asked again, and the cache. The bridge's tests read them.
+const DIGEST_VARIABLE: &str = "ANTIPHON_ORACLE_DIGEST";
+const SHARD_VARIABLE: &str = "ANTIPHON_ORACLE_SHARD";
+
+/// The program whose answers are kept.
+const ORACLE: &str = "Runtime/Oracle.lean";
+
+/// The number of shards: a run asks the model again for the cases of one of them.
+const SHARDS: u8 = 16;
+
+/// Which answers of the model a run may take from the cache.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Kept {
+    /// None: the model is asked for every case.
+    Nothing,
+    /// All but those of the cases in this shard.
+    AllBut(u8),
+}
+
+impl Kept {
+    /// The shard that the commit selects: sixteen commits ask for every case once, more or less.
+    pub(crate) fn of_commit(tree: &Tree) -> Self {
+        let mut git = Command::new("git");
+        git.args(["rev-parse", "HEAD"]).current_dir(&tree.root);
+        let commit = process::output(&mut git).unwrap_or_default();
+        let digits = commit
+            .get(..8)
+            .and_then(|hex| u32::from_str_radix(hex, 16).ok());
+        // Without a repository the first shard is as good as another.
+        Self::AllBut(digits.map_or(0, |digits| (digits % u32::from(SHARDS)) as u8))
+    }
+
+    /// Tells the tests, and returns a line for the log.
+    fn apply(
+        self,
+        tree: &Tree,
+        command: &mut Command,
+        console: &mut Console,
+    ) -> Result<String, Problem> {
+        let digest = lean::program_digest(tree, ORACLE, console)?;
+        let (Kept::AllBut(shard), Some(digest)) = (self, digest) else {
+            command.env_remove(DIGEST_VARIABLE);
+            return Ok("the model is asked for every case".to_owned());
+        };
+        command.env(DIGEST_VARIABLE, digest);
+        command.env(SHARD_VARIABLE, shard.to_string());
+        command.env(VARIABLE, tree.cache.root());
+        Ok(format!(
+            "known answers of the model are used, but for shard {shard} of {SHARDS} \
+             (`cargo xtask parity --shard {shard}` repeats it, `--full` uses none)"
+        ))
+    }
+}
+
 /// The parts of parity to run.
 pub(crate) struct Parts {
     /// The types of both sides, compared with the registry of deviations.
@@ -42,14 +100,20 @@ pub(crate) struct Parts {
     pub(crate) suite: bool,
     /// Ten times as many random cases.
     pub(crate) long: bool,
+    /// The answers of the model that may be taken from the cache.
+    pub(crate) kept: Kept,
 }
 
 impl Parts {
-    pub(crate) const ALL: Self = Self {
-        types: true,
-        suite: true,
-        long: false,
-    };
+    /// Everything, with these answers of the model.
+    pub(crate) const fn all(kept: Kept) -> Self {
+        Self {
+            types: true,
+            suite: true,
+            long: false,
+            kept,
+        }
+    }
 }
 
 /// Runs the parts and returns a report for each. Without a Lean it returns one failed report.
@@ -63,8 +127,8 @@ pub(crate) fn lane(tree: &Tree, parts: &Parts, console: &mut Console) -> Vec<Rep
         reports.push(types(tree, console));
     }
     if parts.suite {
-        reports.extend(suite(tree, parts.long, console));
-        reports.push(mutants(tree, console));
+        reports.extend(suite(tree, parts, console));
+        reports.push(mutants(tree, parts.kept, console));
     }
     reports
 }
@@ -79,26 +143,33 @@ fn types(tree: &Tree, console: &mut Console) -> Report {
 }
 
 /// The suite is compiled without the feature `mutants`, so it compares the kernel that is shipped.
-fn suite(tree: &Tree, long: bool, console: &mut Console) -> [Report; 2] {
+fn suite(tree: &Tree, parts: &Parts, console: &mut Console) -> Vec<Report> {
     let targets = targets(tree).filter(|name| ![TYPES, MUTANTS].contains(name));
     let mut command = lanes::cargo_test(tree, targets);
+    match parts.kept.apply(tree, &mut command, console) {
+        Ok(line) => console.line(&line),
+        Err(problem) => return vec![Report::of_check("suite", Duration::ZERO, Err(problem))],
+    }
     let about = "the kernel against the model, case by case";
     let mut job = Job::new("suite", about).streaming().within(SUITE_DEADLINE);
-    if long {
+    if parts.long {
         let (variable, cases) = LONG_CASES;
         command.env(variable, cases);
         job = job.within(LONG_DEADLINE);
     }
     let mut ran = job.test(tree, console, streaming(&mut command));
     let corpus = ran.take("corpus", CORPUS_TARGET);
-    [ran.report(), corpus]
+    vec![ran.report(), corpus]
 }
 
 /// Runs the machine's and the suite's tests of mutated kernels: a test must detect each mutant.
-fn mutants(tree: &Tree, console: &mut Console) -> Report {
+fn mutants(tree: &Tree, kept: Kept, console: &mut Console) -> Report {
     let features = format!("{PACKAGE}/mutants,antiphon-machine/mutants");
     let mut command = lanes::cargo_test(tree, [MUTANTS]);
     command.args(["--features", &features]);
+    if let Err(problem) = kept.apply(tree, &mut command, console) {
+        return Report::of_check("mutants", Duration::ZERO, Err(problem));
+    }
     let about = "mutated kernels, each of which a case must detect";
     Job::new("mutants", about)
         .streaming()

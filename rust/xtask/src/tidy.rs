@@ -61,7 +61,9 @@ const MAY_USE: [(&str, &[&str]); 12] = [
 
 /// For each crate, the crates that only its tests may also depend on. The two crates must be of the
 /// same level: neither may link the other.
-const TESTS_MAY_USE: [(&str, &[&str]); 1] = [
+const TESTS_MAY_USE: [(&str, &[&str]); 2] = [
+    // The bridge's tests keep the model's answers in the cache.
+    ("antiphon-bridge", &["antiphon-build-support"]),
     // The guest's tests compile and run the protocols that it ships.
     ("antiphon-guest", &["antiphon-language"]),
 ];
@@ -405,6 +407,7 @@ text | `other` | x |";
                 root: PathBuf::new(),
                 target: PathBuf::new(),
                 cache: Cache::at(PathBuf::new(), 0, 0),
+                kept: crate::parity::Kept::Nothing,
                 packages: Vec::new(),
                 links,
             }

@@ -9,6 +9,7 @@ use antiphon_build_support::{self as support, process};
 use antiphon_lean_driver::Project;
 use serde_json::Value;
 
+use crate::parity::Kept;
 use crate::problem::Problem;
 
 /// A checkout.
@@ -16,6 +17,8 @@ pub(crate) struct Tree {
     pub(crate) root: PathBuf,
     pub(crate) target: PathBuf,
     pub(crate) cache: Cache,
+    /// The answers of the model that this run takes from the cache.
+    pub(crate) kept: Kept,
     pub(crate) packages: Vec<Package>,
     /// For every package of the dependency graph, the packages it links (normal dependencies only).
     pub(crate) links: BTreeMap<String, BTreeSet<String>>,
@@ -93,6 +96,7 @@ impl Tree {
         Some(Self {
             root: PathBuf::from(json["workspace_root"].as_str()?),
             cache: Cache::locate(&target.join("cache")),
+            kept: Kept::Nothing,
             target,
             packages,
             links,

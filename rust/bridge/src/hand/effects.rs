@@ -487,7 +487,7 @@ fn budgets(hand: &mut Hand) {
 }
 
 fn witnesses(hand: &mut Hand) {
-    // Issues checks for ever.
+    // Issues checks forever.
     let prover = image(vec![alone(vec![
         set(1, 7u64),
         check(op::PROVE, &[1], 2, 3, Some(1)),

@@ -1,4 +1,4 @@
-//! Every input, accepted and refused, in every state where it matters.
+//! Every input, accepted and refused, in every state that affects its result.
 
 use antiphon_machine::bounds::NAME_LEN_MAX;
 use antiphon_machine::*;

@@ -122,7 +122,7 @@ impl World {
         let effects = self.outstanding();
         let die = self.coins.below(100);
         match die {
-            // If no coroutine is ready, only an input helps.
+            // If no coroutine is ready, a turn does nothing; only an input can continue the run.
             0..=54 if !self.resting => self.turn(),
             55..=69 => self.pick(),
             0..=86 if !effects.is_empty() => self.answer(&effects),

@@ -6,13 +6,18 @@
     reason = "a successful run prints its figures; each test uses a part of this module"
 )]
 
+use std::path::PathBuf;
 use std::time::Instant;
 
+use antiphon_bridge::answers::{Answers, Shard};
 use antiphon_bridge::case::Case;
 use antiphon_bridge::compare::Divergence;
 use antiphon_bridge::coverage::Coverage;
 use antiphon_bridge::oracle::Oracle;
+use antiphon_bridge::output::OUTPUT_TAG;
 use antiphon_bridge::run::ActionOut;
+use antiphon_build_support::cache::{Cache, Key, KeyBuilder, Table};
+use antiphon_build_support::console::Console;
 
 /// The program that runs the model. It is in the target folder, which is found from the path of the
 /// test's own program.
@@ -48,13 +53,15 @@ impl Suite {
         let start = Instant::now();
         let (mut actions, mut states) = (Vec::new(), 0);
         let coverage = &mut self.coverage;
-        let done = oracle().compare(&self.cases, |case, outs| {
+        let mut kept = Kept::open();
+        let done = oracle().compare_known(&self.cases, &mut kept.answers, |case, outs| {
             coverage.add(case, outs);
             observe(actions.len(), case, outs);
             actions.push(outs.len());
             states += outs.iter().map(|out| out.state.len()).sum::<usize>();
         });
         let done = done.unwrap_or_else(|error| panic!("{error}"));
+        kept.save();
         let seconds = start.elapsed().as_secs_f64();
         assert_eq!(
             done.cases,
@@ -77,6 +84,11 @@ impl Suite {
         for divergence in done.divergences.iter().take(5) {
             println!("{divergence}\n");
         }
+        let asked = done.cases - done.known;
+        println!(
+            "{asked} cases run on the model, {} compared with its known answers",
+            done.known
+        );
         println!(
             "together: {} cases, {} actions, {} bytes compared, {states} of them states; \
              {seconds:.1} s with the model's start, {:.0} cases a minute, {:.0} steps a second",
@@ -99,5 +111,65 @@ impl Suite {
             "{diverge} cases diverge; the first are printed above"
         );
         self.coverage
+    }
+}
+
+/// Set by `cargo xtask`: the digest of the oracle's text with its imports, of Lean and of its
+/// patches. Without it no answer of the model is kept.
+const PROGRAM_VARIABLE: &str = "ANTIPHON_ORACLE_DIGEST";
+
+/// Set by `cargo xtask`: the number of the shard whose cases the model is asked again.
+const SHARD_VARIABLE: &str = "ANTIPHON_ORACLE_SHARD";
+
+/// The kind of the cache entries that have the answers.
+const KIND: &str = "model-answers";
+
+/// The model's answers in the cache.
+pub(crate) struct Kept {
+    pub(crate) answers: Answers,
+    entry: Option<(Cache, Key)>,
+}
+
+impl Kept {
+    pub(crate) fn open() -> Kept {
+        let Ok(program) = std::env::var(PROGRAM_VARIABLE) else {
+            let answers = Answers::unknown();
+            return Kept {
+                answers,
+                entry: None,
+            };
+        };
+        let shard = std::env::var(SHARD_VARIABLE).expect("a shard is set beside the digest");
+        let shard = shard.parse().ok().and_then(Shard::new).expect("a shard");
+        let key = KeyBuilder::new("model-answers 1")
+            .input("program", program)
+            .input("format", OUTPUT_TAG)
+            .finish();
+        let cache = Cache::locate(&PathBuf::from("target/cache"));
+        let table = Table::load(&cache, KIND, &key, &mut Console::stdout());
+        let table = table.unwrap_or_else(|problem| panic!("{problem}"));
+        Kept {
+            answers: Answers::known(table.rows(), shard),
+            entry: Some((cache, key)),
+        }
+    }
+
+    /// Stores the answers that a run has added.
+    pub(crate) fn save(&self) {
+        let Some((cache, key)) = &self.entry else {
+            return;
+        };
+        let mut table = Table::default();
+        for (case, answer) in self.answers.added() {
+            table
+                .insert(*case, *answer)
+                .unwrap_or_else(|problem| panic!("{problem}"));
+        }
+        if table.is_empty() {
+            return;
+        }
+        table
+            .save(cache, KIND, key, &mut Console::stdout())
+            .unwrap_or_else(|problem| panic!("{problem}"));
     }
 }

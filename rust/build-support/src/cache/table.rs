@@ -54,6 +54,11 @@ impl Table {
         self.rows.get(key)
     }
 
+    /// All rows, in the order of their keys.
+    pub fn rows(&self) -> impl Iterator<Item = (Digest, Digest)> {
+        self.rows.iter().map(|(key, value)| (*key, *value))
+    }
+
     /// The number of rows.
     #[must_use]
     pub fn len(&self) -> usize {

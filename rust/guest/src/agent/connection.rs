@@ -34,7 +34,7 @@ const READ_LEN: usize = 256 << 10;
 /// The most bytes that may wait for the transport while the connection still reads messages and
 /// serves file requests: a few large results.
 ///
-/// More bytes than this can only be: the answers to the messages of one read, one file result, and
+/// Only these can exceed the bound: the answers to the messages of one read, one file result, and
 /// for each command the chunks that its thread counts ([`Ticket`]).
 const BACKLOG_MAX: usize = 8 << 20;
 
@@ -64,21 +64,21 @@ pub(crate) enum Ended {
     Gone,
     /// The host violated a rule, closed the link, or was refused.
     Broken,
-    /// Another host has started on the same stream.
+    /// Another host has started to use the same stream.
     Next(Box<NextHost>),
 }
 
 /// The hosts of a stream.
 #[derive(Debug)]
 pub(crate) enum Line {
-    /// One host uses it.
+    /// Only one host uses the stream.
     Private,
-    /// Several hosts use it, one after the other: another `hello` is a new host. Holds the host
-    /// that has started already, if any.
+    /// Several hosts use the stream, one after the other, so another `hello` comes from a new host.
+    /// Holds the host that has started already, if any.
     Shared(Option<Box<NextHost>>),
 }
 
-/// A host that has started on the stream of another one.
+/// A host that has started to use the stream of another one.
 #[derive(Debug)]
 pub(crate) struct NextHost {
     hello: Envelope,

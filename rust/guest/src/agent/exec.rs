@@ -4,10 +4,10 @@
 //! process that does not read its input, nor by a host that gives no credit, nor by a slow link. It
 //! always ends with exactly one [`Outcome`].
 //!
-//! After the process has exited, a process that it left behind may hold its pipes open. Such a pipe
-//! is read for [`LINGER`]; then the group is killed, and the bytes in the pipes are the end of the
-//! output. Output that was read waits for credit as long as the link lives: the deadline applies
-//! only to the process.
+//! After the process has exited, a process that it left behind may hold its pipes open. The thread
+//! reads such a pipe for [`LINGER`]. Then it kills the group, and the output ends with the bytes in
+//! the pipes. Output that was read waits for credit as long as the link exists, because the
+//! deadline applies only to the process.
 
 use std::collections::VecDeque;
 use std::io;

@@ -1,7 +1,7 @@
 //! The file requests of one connection, with a bounded table of open files.
 //!
 //! Every request has one result. No request waits for another process: a named pipe or a terminal
-//! is opened without blocking, and reading an empty one is an error.
+//! is opened without blocking, and reading it while it is empty is an error.
 
 use std::collections::{BTreeMap, BinaryHeap};
 use std::fs::{self, DirBuilder, File, Metadata, OpenOptions};

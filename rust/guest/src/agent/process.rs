@@ -64,7 +64,7 @@ pub(crate) struct Process {
     /// `None` once it has been reaped.
     child: Option<Child>,
     pid: Pid,
-    /// Whether no other command has run at the same time.
+    /// Whether no other command has run at the same time so far.
     alone: Arc<AtomicBool>,
     processes: ProcessTable,
 }
@@ -81,8 +81,8 @@ struct Shared {
     changed: Condvar,
     /// Whether the kernel hands orphans to this process.
     adopts: AtomicBool,
-    /// Killed children that could not get a thread to wait for them. They are reaped by the thread
-    /// for orphans, or before the next command starts.
+    /// Killed children for which no thread could be started to wait for their exit. They are reaped
+    /// by the thread for orphans, or before the next command starts.
     unreaped: Mutex<Vec<Child>>,
 }
 
@@ -228,7 +228,7 @@ impl ProcessTable {
         unreaped.unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// Reaps the exited children that could not get a thread to wait for them.
+    /// Reaps the exited children in `unreaped`.
     fn reap_killed(&self) {
         let mut reaped = Vec::new();
         self.unreaped().retain_mut(|child| match child.try_wait() {

@@ -1,5 +1,5 @@
-//! The check of an image before a session is bound to a guest: every message that the session
-//! attributes to the guest must have been in a frame.
+//! The check of an image before a session is bound to a guest: every message that the session shows
+//! as sent by the guest must have come in a frame.
 //!
 //! The machine requests payloads (`produce`) and choices (`decide`) from the link. It requests
 //! nothing before it sends a message without payload, or with a payload that is in a register
@@ -7,9 +7,9 @@
 //! all paths of the program of each role of the guest. For each register it tracks whether the
 //! value came in a frame that was not used yet. It refuses a send that may not have its own frame.
 //!
-//! A frame allows one send: of its payload, or of the arm without payload that it chose. The copies
-//! of one message to several receivers count as one send. Messages between two roles of the guest
-//! stay in the guest and are not checked.
+//! Each frame allows one send: that of its payload, or that of the arm without payload that it
+//! chose. The copies of one message to several receivers count as one send. Messages between two
+//! roles of the guest stay in the guest and are not checked.
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -1,8 +1,8 @@
-//! All sessions over one link, without I/O: makes frames of requests, and outcomes of frames.
+//! All sessions over one link, without I/O: turns requests into frames, and frames into outcomes.
 //!
-//! It receives everything that the guest sends. Credit bounds the output that is held for a
-//! session, and each request has one terminal frame. A frame that violates a rule ends the session
-//! of its request, or all sessions if it names none.
+//! The demultiplexer receives everything that the guest sends. Credit bounds the output that it
+//! holds for a session, and each request has one terminal frame. A frame that violates a rule ends
+//! the session of its request, or all sessions if it names none.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::num::NonZeroU32;
@@ -396,8 +396,8 @@ impl Demux {
             .map_or(Reply::Later, |last| Reply::Now(last.outcome))
     }
 
-    /// The number of a session's effects that wait for a message of the guest before any request
-    /// was made. A guest only answers.
+    /// The number of a session's effects that wait for a message of the guest although no request
+    /// was made. Such a message never comes, because a guest only answers.
     pub(crate) fn premature(&self, session: SessionId) -> usize {
         let exchange = self.exchanges.get(&session);
         usize::from(

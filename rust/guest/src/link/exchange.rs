@@ -14,9 +14,9 @@ use super::convert;
 /// machine's bound of a payload.
 pub(crate) const PIECE_LEN_MAX: usize = 32 << 10;
 
-/// The number of waiting frames above which output is appended to the last frame of its stream.
-/// Above it the guest writes faster than its session reads, and frames of single bytes would cost
-/// far more memory than their data.
+/// The number of waiting frames from which on output is appended to the last frame of its stream.
+/// The guest then writes faster than its session reads, and frames of single bytes would take far
+/// more memory than their data.
 const FRAMES_MAX: usize = 64;
 
 /// The memory of a frame without its data, in the count of buffered bytes.
@@ -108,8 +108,8 @@ pub(crate) struct Exchange {
     /// Until then the frame stays in the inbox.
     pub(crate) chosen: Option<RoleId>,
     pub(crate) waiting: Option<(EffectId, Wanted)>,
-    /// Input that waits for credit. Bounded by the number of roles, each of which waits for its
-    /// write.
+    /// Input that waits for credit. Bounded by the number of roles, because each role waits for its
+    /// write to end.
     pub(crate) writes: VecDeque<Write>,
     pub(crate) fault: Option<Fault>,
     /// The tick at which the host stops waiting for the end of the open request.
@@ -128,7 +128,7 @@ pub(crate) struct Exchange {
 pub(crate) enum Served {
     /// The frame has not arrived yet.
     Later,
-    /// The outcome of the effect, and how many bytes of which stream it took.
+    /// The outcome of the effect, and the stream and the number of bytes that it took.
     Now {
         outcome: Outcome,
         taken: Option<(Stream, u32)>,
@@ -280,8 +280,8 @@ impl Exchange {
         }
     }
 
-    /// Answers a choice. A frame is one message: if its payload is requested next, that takes it,
-    /// otherwise the choice takes it here.
+    /// Answers a choice. If the role requests the payload next, that request takes the frame.
+    /// Otherwise the choice takes it here.
     fn decide(&mut self, role: RoleId, branches: &[Branch<Box<str>>]) -> Served {
         self.drop_chosen();
         let Some(kind) = self.inbox.front().map(Frame::kind) else {

@@ -17,9 +17,10 @@ use super::seek::{Awaited, Found};
 use super::{Incoming, LinkError};
 use crate::port::STALL_MAX;
 
-/// The interval at which `hello` is repeated on a shared line until it is answered. An unfinished
-/// message of an earlier host may swallow the first `hello`. The interval is well above the agent's
-/// timeout for an unfinished message, because each `hello` extends such a message.
+/// The interval at which `hello` is repeated on a shared line until it is answered. The agent may
+/// read the first `hello` as a part of an earlier host's unfinished message. The interval is well
+/// above the agent's timeout for an unfinished message, because each `hello` extends such a
+/// message.
 const HELLO_EVERY: Duration = STALL_MAX.saturating_mul(3);
 
 /// The handshake on a shared line.

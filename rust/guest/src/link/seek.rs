@@ -1,10 +1,10 @@
 //! Finds the answers to this host's `hello` and `ping` on a line that another host used before.
 //!
 //! A virtual machine's port does not separate connections. The first bytes on the line can be
-//! messages that the guest sent to the previous host, including answers to that host's `hello`s,
+//! messages that the guest sent to the previous host, answers to that host's `hello`s among them,
 //! and they can start in the middle of a message. Until the handshake is over, the received bytes
-//! are therefore searched for an answer at every offset, and all other bytes are skipped.
-//! `handshake` distinguishes this host's answers from others.
+//! are therefore searched for an answer at every offset, and all other bytes are skipped. The
+//! module `handshake` distinguishes this host's answers from those to other hosts.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU32, Ordering};

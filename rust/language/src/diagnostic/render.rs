@@ -191,7 +191,7 @@ fn boundary(text: &str, mut at: usize) -> usize {
 }
 
 /// A diagnostic as JSON, with the fields `code`, `severity`, `message`, `place`, `label`,
-/// `related`, `notes`, `helps` and `mending`, which is the code's fix. A place has the fields
+/// `related`, `notes`, `helps` and `mending`, which is the fix of the code. A place has the fields
 /// `file`, the byte offsets `start` and `end`, and `line` and `column`, which count from 1; the
 /// column is in characters.
 #[derive(Debug, Serialize)]

@@ -15,7 +15,7 @@ use crate::source::Span;
 /// How deep `alt` and `loop` may nest in the diagram. Deeper parts are replaced by a note.
 const DEPTH_MAX: usize = 64;
 
-/// The most steps of a conversation that is drawn. Nobody could read a larger diagram, and each
+/// The most steps of a conversation that is drawn. A larger diagram would be unreadable, and each
 /// recursion takes a pass over all steps.
 const NODES_MAX: usize = 8_192;
 
@@ -187,7 +187,7 @@ impl Walk<'_> {
                 if depth + 1 < self.open.len() {
                     self.note("continues with an outer loop");
                 } else if stops.len() > self.open[depth].1 {
-                    // More is drawn below, which this path does not reach.
+                    // The diagram continues below, but this path does not lead there.
                     self.note("continues with the next iteration");
                 }
                 return;

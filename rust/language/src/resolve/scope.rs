@@ -13,7 +13,7 @@ pub(super) type Mask = u64;
 pub(super) enum Binding {
     /// A value.
     Var(VarIndex),
-    /// One of several payloads of a message. Its name is only for people.
+    /// One of several payloads of a message. Its name cannot be used later.
     Part(Span),
 }
 
@@ -109,8 +109,8 @@ impl Scope {
         let Some(mut common) = branches.next() else {
             return;
         };
-        // Drop variables that one branch does not teach at once, so that the work is linear in the
-        // branches' sizes.
+        // A variable that is not learned in one branch is dropped at once, so that the work is
+        // linear in the branches' sizes.
         for learned in branches {
             common.retain(|var, mask| {
                 let known = self.known(*var);

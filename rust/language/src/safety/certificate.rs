@@ -16,8 +16,8 @@ pub const CERTIFICATE_LEN_MAX: usize = 64 << 20;
 
 /// All configurations that a protocol can reach with buffers of a given capacity.
 ///
-/// The set is evidence of safety because it is easy to check: it contains the start, it is closed
-/// under every step, and it contains no violation.
+/// The set is evidence of safety because three properties are easy to check: it contains the start,
+/// no step leads out of it, and it contains no violation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct SafetyCertificate {
     buffer_bound: u8,
@@ -88,9 +88,9 @@ impl SafetyCertificate {
         self.states.len()
     }
 
-    /// Checks the certificate against the automata: it contains the start, is closed and has no
-    /// violation. Progress is not a property of single configurations and is not checked. `O(n log
-    /// n)` in the number of configurations.
+    /// Checks the certificate against the automata: it contains the start, no step leads out of it,
+    /// and it has no violation. Progress is not a property of single configurations and is not
+    /// checked. `O(n log n)` in the number of configurations.
     ///
     /// # Errors
     /// The first check that fails.

@@ -1,9 +1,9 @@
 //! Progress under fairness: a role that is not done can always still move, and a message that was
 //! sent can still be read.
 //!
-//! On the finished graph, each configuration accumulates, backwards along the steps, which roles
-//! can still move and which edges can still be read from it. In a fair run, a step that stays
-//! possible forever is eventually taken.
+//! On the finished graph, information flows backwards along the steps. Each configuration collects
+//! which roles can still move and which edges can still be read in some continuation. In a fair
+//! run, a step that stays possible forever is eventually taken.
 
 use antiphon_machine::LabelId;
 

@@ -139,9 +139,10 @@ impl HostLink {
         })
     }
 
-    /// A link whose handshake was made elsewhere, as on a line where answers to other hosts come
-    /// first. `answer` is the guest's answer to this host. Ids start after `last_id`, the greatest
-    /// id used with that guest (0: none).
+    /// Makes a link whose handshake is complete. On a line that other hosts have used, the caller
+    /// performs the handshake itself, because it must first skip the answers to these hosts.
+    /// `answer` is the guest's answer to this host. Ids start after `last_id`, the greatest id used
+    /// with that guest (0: none).
     ///
     /// # Errors
     /// If the answer does not match the offer.

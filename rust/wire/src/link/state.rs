@@ -96,8 +96,8 @@ impl Core {
         }
     }
 
-    /// Returns the violation that an undecodable frame is, or `None` if the frame is ignored.
-    /// `aborted` is the flag of its open request; `None` if it has none.
+    /// Returns the violation of an undecodable frame, or `None` if the frame is ignored. `aborted`
+    /// is the flag of the frame's open request; `None` if it has none.
     pub(super) fn judge_frame(
         &mut self,
         error: FrameError,

@@ -138,7 +138,7 @@ fn time_without_the_host_running_is_not_silence() {
     let effect = line.open();
     line.pass(0, PING_AFTER);
     assert_eq!(line.deliver_to_guest().0, ["fs_list", "ping"]);
-    // The host was stopped for an hour, and only one second of it counts.
+    // The host was stopped for an hour. Only one second counts.
     let back = PING_AFTER + 3_600_000;
     line.host.tick(back);
     line.pass(back, back + 15_000 - PING_AFTER - 1);
