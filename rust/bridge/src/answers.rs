@@ -3,8 +3,8 @@
 //! The model's output of a case depends on nothing but the oracle's text, Lean and the case, so the
 //! digest of an output need not be computed twice. [`Answers`] has the digests that are known, and
 //! decides for which cases the model is asked: those without a known digest, those whose output by
-//! the kernel has another one, and a part ([`Shard`]) that is asked each time. A known digest is only
-//! ever that of a complete run of the model; the kernel's output never becomes one.
+//! the kernel has another one, and a part ([`Shard`]) that is asked each time. A known digest is
+//! only ever that of a complete run of the model; the kernel's output never becomes one.
 
 use std::collections::BTreeMap;
 
@@ -55,8 +55,8 @@ impl Answers {
         }
     }
 
-    /// Whether the model is asked for a case. `kernel` computes the digest of the kernel's output; it
-    /// is called only if an answer is known.
+    /// Whether the model is asked for a case. `kernel` computes the digest of the kernel's output;
+    /// it is called only if an answer is known.
     pub fn must_ask(&self, case: &Digest, kernel: impl FnOnce() -> Digest) -> bool {
         let Some(known) = self.known.get(case) else {
             return true;

@@ -19,8 +19,8 @@ use common::{Kept, ORACLE, oracle};
 /// Stands for the place of a divergence when the mutant fails an assertion before the comparison.
 const ASSERTION: &str = "the kernel's own assertion";
 
-/// The model's output of each case. Where its digest is known and the right kernel's output has that
-/// digest, they are the same bytes.
+/// The model's output of each case. Where its digest is known and the right kernel's output has
+/// that digest, they are the same bytes.
 fn outputs(cases: &[Case]) -> Vec<Vec<u8>> {
     let mut kept = Kept::open(ORACLE);
     let mut outputs = Vec::new();

@@ -29,7 +29,8 @@ fn compiled_steps(messages: u64) -> u64 {
     messages * 13 / 2
 }
 
-/// What any monitor has to beat: the same parcels through the same bounded queues, and nothing else.
+/// The lower bound of any monitor's cost: the same parcels through the same bounded queues, and
+/// nothing else.
 fn bare_loop(messages: u64) -> u64 {
     let (mut ping, mut pong) = (Edge::default(), Edge::default());
     let (mut sent, mut taken) = (0, 0);

@@ -13,7 +13,7 @@ const bare = () => {
   return { image: Image.fromBytes(bytes), steps: MESSAGES * 4 };
 };
 const delivered = () => {
-  const source = `global protocol Told(role Client, role Server) {
+  const source = `global protocol Delivered(role Client, role Server) {
     rec L { ping() from Client to Server; pong() from Server to Client; continue L; } }`;
   return { image: compile(source), steps: MESSAGES * 5 };
 };

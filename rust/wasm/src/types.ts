@@ -181,7 +181,7 @@ export type Outcome = { ok: Value } | { fail: FailureKind; detail?: string } | u
 /** `"later"`: the outcome is passed in with `answer`. */
 export type Reply = Outcome | "later";
 
-/** The world outside the machine. */
+/** Answers the machine's requests. */
 export interface EffectHandler {
   handle(request: Request): Reply | Promise<Outcome>;
 }

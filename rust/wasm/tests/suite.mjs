@@ -151,10 +151,10 @@ test("an option selects one of several protocols, and imports need modules", asy
 
 test("synchronous and promising handlers reach the same state", async (api) => {
   const results = [];
-  for (const world of [host(5), slow(5)]) {
+  for (const handler of [host(5), slow(5)]) {
     const machine = new api.Machine({ trace: true });
     machine.open(api.compile(PING), "me");
-    equal(await machine.run(world), { rest: "done" });
+    equal(await machine.run(handler), { rest: "done" });
     results.push([machine.stepIndex, machine.stateDigest(), machine.traceDigest()]);
   }
   // With promises both roles can wait for their hosts at the same time, so the order of steps
@@ -162,9 +162,9 @@ test("synchronous and promising handlers reach the same state", async (api) => {
   equal(results[0].slice(0, 2), results[1].slice(0, 2));
   const machine = new api.Machine({ trace: true });
   machine.open(api.compile(PING), "me");
-  const world = host(5);
+  const handler = host(5);
   equal(
-    machine.runSync((request) => world.handle(request)),
+    machine.runSync((request) => handler.handle(request)),
     { rest: "done" },
   );
   equal([machine.stepIndex, machine.stateDigest(), machine.traceDigest()], results[0]);
@@ -176,7 +176,7 @@ test("promises of several sessions are awaited in any order", async (api) => {
   for (const owner of ["one", "two", "three"]) machine.open(image, owner);
   const answers = [];
   const opened = new Promise((resolve) => answers.push(resolve));
-  const world = {
+  const handler = {
     async handle(request) {
       if (request.class === "deliver") return;
       if (request.session === 0) await opened;
@@ -184,7 +184,7 @@ test("promises of several sessions are awaited in any order", async (api) => {
       return { ok: `from ${request.session}` };
     },
   };
-  equal(await machine.run(world), { rest: "done" });
+  equal(await machine.run(handler), { rest: "done" });
   const sent = machine.rows(0, 100, { kinds: ["sent"] }).rows.map((row) => row.session);
   equal([...sent].sort(), [0, 1, 2]);
   check(sent.indexOf(0) > sent.indexOf(1), "the delayed session continues later");
@@ -233,9 +233,9 @@ test("a run can be split into slices", async (api) => {
   const whole = recorded(api, 20);
   const machine = new api.Machine();
   machine.open(api.compile(PING), "me");
-  const world = slow(20);
+  const handler = slow(20);
   let slices = 0;
-  while ((await machine.run(world, { steps: 7 })).rest !== "done") slices += 1;
+  while ((await machine.run(handler, { steps: 7 })).rest !== "done") slices += 1;
   check(slices > 10);
   equal(machine.stateDigest(), whole.stateDigest());
 });
@@ -243,11 +243,11 @@ test("a run can be split into slices", async (api) => {
 test("the machine can be stepped by hand", async (api) => {
   const machine = new api.Machine();
   machine.open(api.compile(PING), "me");
-  const world = host(2);
+  const handler = host(2);
   let steps = 0;
   for (;;) {
     const { rest } = machine.step();
-    for (const request of machine.requests()) machine.answer(request, world.handle(request));
+    for (const request of machine.requests()) machine.answer(request, handler.handle(request));
     if (rest === "done") break;
     check(rest === "running" || machine.requests().length === 0, rest);
     if (rest === "running") steps += 1;
@@ -266,13 +266,13 @@ test("values of every sort are converted both ways", async (api) => {
     maybe: [],
   };
   const delivered = {};
-  const world = {
+  const handler = {
     handle(request) {
       if (request.class === "produce") return { ok: payloads[request.label] };
       delivered[request.label] = request.args;
     },
   };
-  equal(machine.runSync(world), { rest: "done" }, JSON.stringify(machine.session(0)));
+  equal(machine.runSync(handler), { rest: "done" }, JSON.stringify(machine.session(0)));
   equal(delivered.order, [payloads.order]);
   equal(
     delivered.numbers.length === 1 ? Object.values(delivered.numbers[0]) : delivered.numbers,

@@ -25,6 +25,7 @@ mod tidy;
 mod tree;
 mod vm;
 mod wasm;
+mod width;
 
 use std::ffi::OsString;
 use std::path::PathBuf;
@@ -87,7 +88,7 @@ enum Task {
     },
     /// Build a release: static programs with the page of `view`, and their digests
     Release,
-    /// Check the structure of the workspace
+    /// Check the structure of the workspace and the width of lines
     Tidy,
     /// List the cache outside the checkout ($ANTIPHON_CACHE, else ~/.cache/antiphon)
     Cache {

@@ -9,6 +9,7 @@ use antiphon_build_support::console::Console;
 use crate::problem::Problem;
 use crate::report::{Report, Tally};
 use crate::tree::{Package, Tree};
+use crate::width;
 
 /// For each crate, the crates of the workspace it may depend on. A crate that is not listed is a
 /// violation, so a new crate needs a line here first.
@@ -99,7 +100,7 @@ type Reasons = BTreeMap<String, BTreeSet<String>>;
 
 /// Runs the rules as a lane in which each rule is one check.
 pub(crate) fn lane(tree: &Tree, console: &mut Console) -> Report {
-    console.begin("tidy", "structure of the workspace");
+    console.begin("tidy", "structure of the workspace, width of lines");
     let checked = check(tree);
     console.finish();
     match checked {
@@ -133,6 +134,10 @@ fn check(tree: &Tree) -> Result<(Tally, Vec<String>), Problem> {
         (
             "every crate has the workspace's licence and edition",
             metadata(&tree.packages),
+        ),
+        (
+            "lines have at most 100 columns",
+            width::findings(&tree.root)?,
         ),
     ];
     let mut tally = Tally::default();

@@ -20,10 +20,15 @@ export function draw(name, attributes, ...content) {
 
 export const count = (number) => number.toLocaleString("en");
 
-// Characters that reverse the direction of text or are invisible would make a line misleading.
-const UNSEEN = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u00ad\u061c\u180e\u200b-\u200f\u2028-\u202e\u2060-\u206f\ufeff\ufff9-\ufffb]/g;
+// Invisible characters and characters that reverse the direction of text, which would make a line
+// misleading.
+const MISLEADING = new RegExp(
+  "[\\u0000-\\u0008\\u000b-\\u001f\\u007f-\\u009f\\u00ad\\u061c\\u180e\\u200b-\\u200f" +
+    "\\u2028-\\u202e\\u2060-\\u206f\\ufeff\\ufff9-\\ufffb]",
+  "g",
+);
 
-export const clean = (text) => String(text).replace(UNSEEN, "\ufffd");
+export const clean = (text) => String(text).replace(MISLEADING, "\ufffd");
 
 export const shortened = (text, max) => (text.length > max ? `${text.slice(0, max - 1)}…` : text);
 

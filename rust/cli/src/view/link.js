@@ -4,11 +4,11 @@ export class Link {
   #worker;
   #waiting = new Map();
   #next = 1;
-  /** How many messages were sent so far. */
+  /** The number of messages sent so far. */
   sent = 0;
 
-  /** How many of them have no answer yet. */
-  get open() {
+  /** The number of requests without an answer. */
+  get outstanding() {
     return this.#waiting.size;
   }
 
@@ -23,7 +23,10 @@ export class Link {
     };
     worker.onerror = (event) => {
       event.preventDefault();
-      onEvent({ event: "failed", error: { message: event.message || "the worker did not start", code: null, place: null } });
+      onEvent({
+        event: "failed",
+        error: { message: event.message || "the worker did not start", code: null, place: null },
+      });
     };
   }
 
@@ -39,13 +42,13 @@ export class Link {
 }
 
 /**
- * Does one thing at a time, and of what is wanted meanwhile only the last: whoever scrolls or holds a key wants to be where
- * that led, not everywhere that it led over.
+ * Runs one task at a time. Of the requests made during a run, only the last one is run next: a user
+ * who scrolls or holds a key wants to see the final position, not every position on the way.
  */
 export class Latest {
   #run;
   #busy = false;
-  #wanted;
+  #next;
 
   constructor(run) {
     this.#run = run;
@@ -55,22 +58,22 @@ export class Latest {
     return this.#busy;
   }
 
-  /** Whether something is wanted that was not begun. */
-  get more() {
-    return this.#wanted !== undefined;
+  /** Whether a further run is requested. */
+  get pending() {
+    return this.#next !== undefined;
   }
 
-  want(argument, merge) {
-    this.#wanted = this.#wanted && merge ? merge(this.#wanted, argument) : argument;
-    if (!this.#busy) this.#go();
+  request(argument, merge) {
+    this.#next = this.#next && merge ? merge(this.#next, argument) : argument;
+    if (!this.#busy) this.#drain();
   }
 
-  async #go() {
+  async #drain() {
     this.#busy = true;
     try {
-      while (this.#wanted !== undefined) {
-        const argument = this.#wanted;
-        this.#wanted = undefined;
+      while (this.#next !== undefined) {
+        const argument = this.#next;
+        this.#next = undefined;
         await this.#run(argument);
       }
     } finally {

@@ -1,5 +1,5 @@
-// A list of up to millions of rows: the scrollbar covers all of them, elements exist only for
-// visible rows, and the worker returns windows of rows.
+// A list of up to millions of rows: the scrollbar covers every row, elements exist only for visible
+// rows, and the worker returns windows of rows.
 import { make } from "./dom.js";
 import { Latest } from "./link.js";
 
@@ -7,29 +7,32 @@ export const ROW_HEIGHT = 26;
 // Browsers lay out at most about 17 to 33 million pixels. Beyond this height the scrollbar is
 // scaled.
 const HEIGHT_MAX = 10_000_000;
+// The number of rows in a cached block: more than most screens show.
 const BLOCK_LEN = 128;
+// The maximum number of cached blocks, which bounds the memory.
 const BLOCKS_MAX = 64;
 
 export class List {
   total = 0;
   chosen = -1;
-  /** Pixels above the first one in sight, of a list that is as high as its rows. */
+  /** The distance from the top of an unscaled list to the first visible pixel. */
   #offset = 0;
   #blocks = new Map();
   #drawing = false;
   #expected = -1;
-  #age = 0;
+  #generation = 0;
   #fetch;
 
   /**
-   * @param scroller the element that scrolls; `space` in it has the height, `pane` stays in sight, `window` has the rows
-   * @param rowsOf asks for rows: (from, to) => Promise<{ total, rows }>
-   * @param rowElement makes an element of a row: (row or undefined, place) => element
-   * @param afterDraw draws beside the rows: (rows, first, y of the first) => void
+   * @param scroller the element that scrolls; in it, `space` has the full height, `pane` always
+   *   stays visible, and `window` holds the elements of the rows
+   * @param rowsOf returns rows: (from, to) => Promise<{ total, rows }>
+   * @param rowElement returns the element of a row: (row or undefined, place) => element
+   * @param afterDraw is called after the rows are drawn: (rows, first, y of the first) => void
    */
   constructor({ scroller, space, pane, window: rows, rowsOf, rowElement, afterDraw, onChoose }) {
     Object.assign(this, { scroller, space, pane, rows, rowsOf, rowElement, afterDraw });
-    this.#fetch = new Latest(() => this.#fetchInSight());
+    this.#fetch = new Latest(() => this.#fetchVisible());
     scroller.addEventListener("scroll", () => this.#scrolled(), { passive: true });
     scroller.addEventListener("wheel", (event) => this.#wheel(event), { passive: false });
     rows.addEventListener("mousedown", (event) => {
@@ -63,14 +66,14 @@ export class List {
     return Math.max(1, Math.floor(this.#view / ROW_HEIGHT) - 1);
   }
 
-  /** There are so many rows now. `fresh`: they are other ones than before. */
-  resize(total = this.total, fresh = false) {
-    if (fresh) {
-      this.#age += 1;
+  /** Sets the number of rows. `replaced`: the rows are not the same as before. */
+  resize(total = this.total, replaced = false) {
+    if (replaced) {
+      this.#generation += 1;
       this.#blocks.clear();
     }
     // The last block may have grown.
-    if (!fresh && total !== this.total) this.#blocks.delete(Math.floor(this.total / BLOCK_LEN));
+    if (!replaced && total !== this.total) this.#blocks.delete(Math.floor(this.total / BLOCK_LEN));
     this.total = total;
     this.space.style.height = `${Math.min(this.#height, HEIGHT_MAX)}px`;
     this.pane.style.height = `${this.#view}px`;
@@ -81,7 +84,7 @@ export class List {
     return this.#blocks.get(Math.floor(place / BLOCK_LEN))?.[place % BLOCK_LEN];
   }
 
-  /** Sets a row off, and brings it into sight if that is wanted. */
+  /** Highlights a row, and scrolls it into view if `reveal`. */
   choose(place, reveal = true) {
     this.chosen = place;
     if (reveal && place >= 0) {
@@ -131,14 +134,14 @@ export class List {
     });
   }
 
-  get #inSight() {
+  get #visible() {
     const first = Math.floor(this.#offset / ROW_HEIGHT);
     const last = Math.min(this.total, Math.ceil((this.#offset + this.#view) / ROW_HEIGHT));
     return [first, last];
   }
 
   #draw() {
-    const [first, last] = this.#inSight;
+    const [first, last] = this.#visible;
     const start = first * ROW_HEIGHT - this.#offset;
     const drawn = document.createDocumentFragment();
     const rows = [];
@@ -146,7 +149,8 @@ export class List {
     for (let place = first; place < last; place += 1) {
       const row = this.row(place);
       missing ||= row === undefined;
-      const element = row === undefined ? make("div", "row waiting", "…") : this.rowElement(row, place);
+      const element =
+        row === undefined ? make("div", "row waiting", "…") : this.rowElement(row, place);
       element.setAttribute("role", "row");
       element.setAttribute("aria-rowindex", place + 1);
       element.setAttribute("aria-selected", place === this.chosen);
@@ -163,20 +167,24 @@ export class List {
     if (seen) this.scroller.setAttribute("aria-activedescendant", `row-${this.chosen}`);
     else this.scroller.removeAttribute("aria-activedescendant");
     this.afterDraw(rows, first, start);
-    if (missing) this.#fetch.want(true);
+    if (missing) this.#fetch.request(true);
   }
 
-  async #fetchInSight() {
-    const [first, last] = this.#inSight;
-    const age = this.#age;
+  async #fetchVisible() {
+    const [first, last] = this.#visible;
+    const generation = this.#generation;
     const blocks = [];
     for (let block = Math.floor(first / BLOCK_LEN); block * BLOCK_LEN < last; block += 1) {
-      if (!this.#blocks.has(block) || this.row(Math.min(last, (block + 1) * BLOCK_LEN) - 1) === undefined) blocks.push(block);
+      if (
+        !this.#blocks.has(block) ||
+        this.row(Math.min(last, (block + 1) * BLOCK_LEN) - 1) === undefined
+      )
+        blocks.push(block);
     }
     if (blocks.length === 0) return;
     const from = blocks[0] * BLOCK_LEN;
     const { total, rows } = await this.rowsOf(from, (blocks.at(-1) + 1) * BLOCK_LEN);
-    if (age !== this.#age) return;
+    if (generation !== this.#generation) return;
     for (let at = 0; at < rows.length; at += BLOCK_LEN) {
       this.#blocks.set((from + at) / BLOCK_LEN, rows.slice(at, at + BLOCK_LEN));
     }

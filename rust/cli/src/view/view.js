@@ -1,114 +1,156 @@
 // The page of a replay. Its state is the position in the replay, the selected row and the filter.
-import { automata, tips } from "./automata.js";
+import { arrowHeads, automata } from "./automata.js";
 import { machineDetail, rowDetail, kindName } from "./detail.js";
 import { byId, clean, count, make, marked } from "./dom.js";
 import { Latest, Link } from "./link.js";
 import { List } from "./list.js";
-import { Sequence, manner } from "./sequence.js";
+import { Sequence, severity } from "./sequence.js";
 import { PARTS, Timeline } from "./timeline.js";
-import { partial, unreadable, verdict } from "./verdict.js";
+import { omittedRows, unreadable, verdict } from "./verdict.js";
 
-const groups = [
+const KIND_GROUPS = [
   { name: "messages", kinds: ["sent", "offered"] },
   { name: "receipts", kinds: ["received", "chose"] },
   { name: "effects", kinds: ["effect_issued", "effect_resolved", "witness_issued"] },
   { name: "world", kinds: ["request", "input"] },
-  { name: "trouble", kinds: ["effect_failed", "effect_invalidated", "witness_expired", "timeout_issued",
-    "cancellation_requested", "cancelled", "failure_branch_entered", "faulted", "refused"] },
-  { name: "sessions", kinds: ["opened", "spawned", "halted", "closed", "session_terminal", "epoch_advanced"] },
+  {
+    name: "trouble",
+    kinds: [
+      "effect_failed",
+      "effect_invalidated",
+      "witness_expired",
+      "timeout_issued",
+      "cancellation_requested",
+      "cancelled",
+      "failure_branch_entered",
+      "faulted",
+      "refused",
+    ],
+  },
+  {
+    name: "sessions",
+    kinds: ["opened", "spawned", "halted", "closed", "session_terminal", "epoch_advanced"],
+  },
 ];
 
 const parts = JSON.parse(byId("parts").textContent);
 const filter = {};
-const on = new Set(groups);
+const enabledGroups = new Set(KIND_GROUPS);
 let images = [];
+// The images whose roles have lifelines.
 let lanesOf = null;
-let look = { step: 0, place: -1, row: null, session: null };
+// The position in the replay, with the row and the session there, as the worker's `seek` answers.
+let current = { step: 0, place: -1, row: null, session: null };
 let progress = { steps: 0, rows: 0, over: false };
 let failed = false;
 let found = null;
 
-// The sources of the worker and its data: addresses on the server, or texts in the page.
-function begin() {
+// Starts the worker. Returns it and the sources of its data: addresses on the server, or texts in
+// the page.
+function startWorker() {
   const block = (id) => byId(id).textContent;
   if (parts.served) {
     const address = (name) => new URL(name, document.baseURI).href;
     return {
       worker: new Worker(address("worker.js")),
-      open: { script: { url: address("antiphon.js") }, wasm: { url: address("antiphon_bg.wasm") }, recording: { url: address("recording") } },
+      open: {
+        script: { url: address("antiphon.js") },
+        wasm: { url: address("antiphon_bg.wasm") },
+        recording: { url: address("recording") },
+      },
     };
   }
   const script = URL.createObjectURL(new Blob([parts.worker], { type: "text/javascript" }));
   return {
     worker: new Worker(script),
-    open: { script: { text: parts.package }, wasm: { base64: block("wasm") }, recording: { base64: block("recording") } },
+    open: {
+      script: { text: parts.package },
+      wasm: { base64: block("wasm") },
+      recording: { base64: block("recording") },
+    },
   };
 }
 
-const { worker, open } = begin();
-const link = new Link(worker, heard);
-const timeline = new Timeline({ range: byId("scrub"), svg: byId("density"), onStep: (step) => go({ step }) });
+const { worker, open } = startWorker();
+const link = new Link(worker, onWorkerEvent);
+const timeline = new Timeline({
+  range: byId("scrub"),
+  svg: byId("density"),
+  onStep: (step) => go({ step }),
+});
 const sequence = new Sequence(byId("lifelines"), byId("lane-heads"));
 const list = new List({
-  scroller: byId("list"), space: byId("space"), pane: byId("pane"), window: byId("window"),
+  scroller: byId("list"),
+  space: byId("space"),
+  pane: byId("pane"),
+  window: byId("window"),
   rowsOf: (from, to) => link.ask("rows", { from, to, filter }),
-  rowElement, afterDraw, onChoose: (place) => go({ place, reveal: false }),
+  rowElement,
+  afterDraw,
+  onChoose: (place) => go({ place, reveal: false }),
 });
 const search = byId("search");
 
 // ---- Messages from the worker ----
 
-function heard({ event, progress: now, error }) {
+function onWorkerEvent({ event, progress: now, error }) {
   if (event === "failed") return fail(error);
   progress = now;
-  extent();
-  if (now.over) over();
+  showProgress();
+  if (now.over) showFindings();
 }
 
 function fail(error) {
   failed = true;
-  say("bad", "unreadable", unreadable(error));
+  showVerdict("bad", "unreadable", unreadable(error));
 }
 
-function say(manner_, word, banner) {
+function showVerdict(className, word, banner) {
   const badge = byId("verdict");
-  badge.className = `badge ${manner_}`;
+  badge.className = `badge ${className}`;
   badge.textContent = word;
   const place = byId("banner");
   place.hidden = banner === null;
-  place.className = manner_;
+  place.className = className;
   place.replaceChildren(...(banner ?? []));
 }
 
-// The progress so far.
-const growth = new Latest(async () => {
+// Updates the number of rows under the filter while the replay grows.
+const rowCounter = new Latest(async () => {
   const { total } = await link.ask("rows", { from: 0, to: 0, filter });
   list.resize(total);
-  shown();
+  showRowCount();
 });
 
-function extent() {
-  timeline.extent(progress.steps);
+function showProgress() {
+  timeline.setSteps(progress.steps);
   byId("steps").textContent = count(progress.steps);
   byId("step").max = progress.steps;
-  growth.want(true);
-  if (!progress.over) say("", `replaying, ${count(progress.steps)} steps`, null);
+  rowCounter.request(true);
+  if (!progress.over) showVerdict("", `replaying, ${count(progress.steps)} steps`, null);
 }
 
-async function over() {
+async function showFindings() {
   const findings = await link.ask("findings");
-  await learn();
-  const told = verdict(findings, (step) => go({ step }));
+  await loadImages();
+  const result = verdict(findings, (step) => go({ step }));
   // While the replay runs, the badge shows a count, which a screen reader should not announce.
   byId("verdict").setAttribute("role", "status");
-  const rest = partial(findings);
-  const colour = rest !== null && told.manner === "good" ? "odd" : told.manner;
-  say(colour, told.word, rest === null ? told.banner : [...(told.banner ?? []), ...rest]);
-  timeline.breakAt(told.step);
-  density.want(true);
+  const omitted = omittedRows(findings);
+  const className = omitted !== null && result.severity === "good" ? "odd" : result.severity;
+  showVerdict(
+    className,
+    result.word,
+    omitted === null ? result.banner : [...(result.banner ?? []), ...omitted],
+  );
+  timeline.markProblem(result.step);
+  density.request(true);
   document.documentElement.dataset.sessions = findings.sessions > 1 ? "many" : "one";
-  const ends = Object.entries(findings.ends ?? {}).map(([end, number]) => `${count(number)} ${end}`);
-  byId("facts").textContent = `${count(findings.sessions)} session${findings.sessions === 1 ? "" : "s"} ` +
+  const ends = Object.entries(findings.ends ?? {}).map(
+    ([end, number]) => `${count(number)} ${end}`,
+  );
+  byId("facts").textContent =
+    `${count(findings.sessions)} session${findings.sessions === 1 ? "" : "s"} ` +
     `(${ends.join(", ") || "none ended"}) · ` +
     `${count(findings.entries)} entries · clock ${count(findings.clock)}`;
   document.documentElement.dataset.state = "over";
@@ -116,54 +158,62 @@ async function over() {
   go({ by: 0, reveal: false });
 }
 
-async function learn() {
+async function loadImages() {
   images = await link.ask("images");
   const roles = [...new Set(images.flatMap((image) => image.roles.map(({ name }) => name)))];
   const chooser = byId("role");
   const before = chooser.value;
-  chooser.replaceChildren(make("option", "", "all roles"), ...roles.map((name) => {
-    const option = make("option", "", clean(name));
-    option.value = name;
-    return option;
-  }));
+  chooser.replaceChildren(
+    make("option", "", "all roles"),
+    ...roles.map((name) => {
+      const option = make("option", "", clean(name));
+      option.value = name;
+      return option;
+    }),
+  );
   chooser.firstChild.value = "";
   chooser.value = before;
-  lanes(true);
+  updateLanes(true);
 }
 
 const density = new Latest(async () => {
-  const { counts } = await link.ask("density", { parts: Math.max(1, Math.min(PARTS, progress.steps)), filter });
+  const { counts } = await link.ask("density", {
+    parts: Math.max(1, Math.min(PARTS, progress.steps)),
+    filter,
+  });
   timeline.density(counts);
 });
 
 // ---- Navigation ----
 
-const going = new Latest(async ({ reveal, ...where }) => {
-  look = await link.ask("look", { ...where, filter, session: look.session?.session });
-  if (!going.more) list.choose(look.place, reveal);
+const navigation = new Latest(async ({ reveal, ...where }) => {
+  current = await link.ask("seek", { ...where, filter, session: current.session?.session });
+  if (!navigation.pending) list.choose(current.place, reveal);
   show();
 });
 
 function go(where) {
   if (failed) return;
   // Relative steps add up from their starting point.
-  going.want({ reveal: true, ...where }, (before, after) =>
-    after.by === undefined ? after : { ...before, ...after, by: (before.by ?? 0) + after.by });
+  navigation.request({ reveal: true, ...where }, (before, after) =>
+    after.by === undefined ? after : { ...before, ...after, by: (before.by ?? 0) + after.by },
+  );
 }
 
-// The row that is selected or about to be: a held key continues from there.
-let aim = -1;
+// The place of the row that is selected or will be. While a key is held, each repetition continues
+// from here.
+let target = -1;
 
-function move(to) {
+function selectRow(to) {
   if (list.total === 0) return;
   const place = Math.max(0, Math.min(list.total - 1, to));
-  aim = place;
+  target = place;
   list.choose(place);
   go({ place });
 }
 
 async function goToRow(row) {
-  // Its position under the filter, or its unfiltered position if the filter hides it.
+  // Selects the row's place under the filter. If the filter hides the row, the filter is cleared.
   for (;;) {
     const { total } = await link.ask("rows", { from: 0, to: 0, filter });
     let [low, high] = [0, total];
@@ -174,7 +224,7 @@ async function goToRow(row) {
       else high = middle;
     }
     const { rows } = await link.ask("rows", { from: low, to: low + 1, filter });
-    if (rows[0]?.row === row || Object.keys(filter).length === 0) return move(low);
+    if (rows[0]?.row === row || Object.keys(filter).length === 0) return selectRow(low);
     await clearFilter();
   }
 }
@@ -182,69 +232,87 @@ async function goToRow(row) {
 // ---- Display ----
 
 function show() {
-  if (!going.more) aim = look.place;
-  timeline.at(look.step);
+  if (!navigation.pending) target = current.place;
+  timeline.at(current.step);
   const step = byId("step");
-  if (document.activeElement !== step) step.value = look.step;
-  byId("clock").textContent = count(look.clock);
-  lanes(false);
+  if (document.activeElement !== step) step.value = current.step;
+  byId("clock").textContent = count(current.clock);
+  updateLanes(false);
   roles();
   byId("row").setAttribute("aria-busy", "false");
-  detail.want(look);
-  const told = look.row === null ? "" : `, ${kindName(look.row.kind)}: ${clean(look.row.text)}`;
-  byId("live").textContent = `step ${look.step}${told}`;
-  document.documentElement.dataset.step = look.step;
+  detail.request(current);
+  const text =
+    current.row === null ? "" : `, ${kindName(current.row.kind)}: ${clean(current.row.text)}`;
+  byId("live").textContent = `step ${current.step}${text}`;
+  document.documentElement.dataset.step = current.step;
 }
 
 // Shows the row; for an effect, also the request and the answer.
 const detail = new Latest(async ({ row, detail: of }) => {
   const { request, answer } = of?.related ?? {};
-  const get = async (at) => (at === null || at === undefined ? null : at === row.row ? of : link.ask("detail", { row: at }));
-  const effect = of?.effect != null && of.what !== "payload"
-    ? { request: await get(request), answer: await get(answer ?? of.related?.ended) } : null;
+  const get = async (at) =>
+    at === null || at === undefined ? null : at === row.row ? of : link.ask("detail", { row: at });
+  const effect =
+    of?.effect != null && of.what !== "payload"
+      ? { request: await get(request), answer: await get(answer ?? of.related?.ended) }
+      : null;
   byId("row").replaceChildren(...rowDetail({ row, detail: of, effect }, goToRow));
 });
 
 function roles() {
-  const { session } = look;
+  const { session } = current;
   const place = byId("roles");
   const head = byId("session-name");
   if (session === null) {
-    head.textContent = look.wanted === undefined ? "" : `session ${look.wanted} is not there yet`;
+    head.textContent =
+      current.wanted === undefined ? "" : `session ${current.wanted} does not exist yet`;
     place.replaceChildren();
     byId("machine").replaceChildren();
     return;
   }
-  head.replaceChildren(make("b", "", clean(session.protocol)), ` session ${count(session.session)} `,
-    make("span", `phase ${session.phase}`, session.phase));
+  head.replaceChildren(
+    make("b", "", clean(session.protocol)),
+    ` session ${count(session.session)} `,
+    make("span", `phase ${session.phase}`, session.phase),
+  );
   const image = images.find(({ digest }) => digest === session.image);
-  if (image === undefined && !learning.busy) learning.want(session.image);
+  if (image === undefined && !imageLoader.busy) imageLoader.request(session.image);
   const tops = [...place.querySelectorAll(".drawing")].map((drawing) => drawing.scrollTop);
   place.replaceChildren(...automata(image, session));
-  place.querySelectorAll(".drawing").forEach((drawing, n) => { drawing.scrollTop = tops[n] ?? 0; });
-  const acting = look.row?.session === session.session ? [...place.children].find(({ dataset }) => dataset.role === look.row.role) : undefined;
+  place.querySelectorAll(".drawing").forEach((drawing, n) => {
+    drawing.scrollTop = tops[n] ?? 0;
+  });
+  const acting =
+    current.row?.session === session.session
+      ? [...place.children].find(({ dataset }) => dataset.role === current.row.role)
+      : undefined;
   acting?.classList.add("acting");
   acting?.scrollIntoView({ block: "nearest" });
   const inside = byId("machine");
-  const unfolded = [...inside.querySelectorAll("details")].map(({ open: is }) => is);
+  const opened = [...inside.querySelectorAll("details")].map(({ open: isOpen }) => isOpen);
   inside.replaceChildren(...machineDetail(session));
-  inside.querySelectorAll("details").forEach((part, n) => { part.open = unfolded[n] ?? false; });
+  inside.querySelectorAll("details").forEach((part, n) => {
+    part.open = opened[n] ?? false;
+  });
 }
 
-const learning = new Latest(async (digest) => {
-  await learn();
+const imageLoader = new Latest(async (digest) => {
+  await loadImages();
   if (images.some((image) => image.digest === digest)) roles();
 });
 
 // The lifelines: the roles of the filtered session, or of all protocols.
-function lanes(force) {
-  const one = filter.session === undefined ? undefined : images.find(({ digest }) => digest === look.session?.image);
+function updateLanes(force) {
+  const one =
+    filter.session === undefined
+      ? undefined
+      : images.find(({ digest }) => digest === current.session?.image);
   const wanted = (one === undefined ? images : [one]).map(({ digest }) => digest).join();
   if (!force && wanted === lanesOf) return;
   lanesOf = wanted;
   const of = one === undefined ? images : [one];
   const names = [...new Set(of.flatMap((image) => image.roles.map(({ name }) => name)))];
-  sequence.roles(names, byId("story").clientWidth * 0.42);
+  sequence.roles(names, byId("rows").clientWidth * 0.42);
   document.documentElement.style.setProperty("--lanes", `${sequence.width}px`);
   list.refresh();
 }
@@ -255,13 +323,23 @@ function rowElement(row, place) {
     element.setAttribute("role", "gridcell");
     return element;
   };
-  const past = row.after > look.step || (row.after === look.step && look.place >= 0 && place > look.place) ? "later" : "";
+  const later =
+    row.after > current.step ||
+    (row.after === current.step && current.place >= 0 && place > current.place)
+      ? "later"
+      : "";
   const session = row.session === null ? "" : count(row.session);
   const text = clean(row.text);
   const what = cell("text", ...marked(text, found));
   what.title = text;
-  return make("div", `row ${manner(row)} ${past}`,
-    cell("step", count(row.step)), cell("session", session), cell("lanes", ""), what);
+  return make(
+    "div",
+    `row ${severity(row)} ${later}`,
+    cell("step", count(row.step)),
+    cell("session", session),
+    cell("lanes", ""),
+    what,
+  );
 }
 
 function afterDraw(rows, first, top) {
@@ -270,26 +348,28 @@ function afterDraw(rows, first, top) {
   byId("heads").style.paddingRight = `${scroller.offsetWidth - scroller.clientWidth}px`;
 }
 
-function shown() {
+function showRowCount() {
   const all = Object.keys(filter).length === 0;
-  byId("shown").textContent = all ? `${count(list.total)} rows` : `${count(list.total)} of ${count(progress.rows)} rows`;
+  byId("shown").textContent = all
+    ? `${count(list.total)} rows`
+    : `${count(list.total)} of ${count(progress.rows)} rows`;
 }
 
 // ---- Filter and search ----
 
-let sifted = 0;
+let filterVersion = 0;
 
-async function sift() {
+async function applyFilter() {
   if (failed) return;
-  sifted += 1;
-  const mine = sifted;
+  filterVersion += 1;
+  const version = filterVersion;
   const { total } = await link.ask("rows", { from: 0, to: 0, filter });
   // The filter has changed meanwhile.
-  if (mine !== sifted) return;
+  if (version !== filterVersion) return;
   list.resize(total, true);
-  shown();
-  go({ step: look.step });
-  density.want(true);
+  showRowCount();
+  go({ step: current.step });
+  density.request(true);
 }
 
 function readFilter() {
@@ -297,31 +377,32 @@ function readFilter() {
   const session = byId("session").value.trim();
   if (/^\d+$/.test(session) && Number(session) < 2 ** 32) filter.session = Number(session);
   if (byId("role").value !== "") filter.role = byId("role").value;
-  if (on.size < groups.length) filter.kinds = [...on].flatMap(({ kinds }) => kinds);
+  if (enabledGroups.size < KIND_GROUPS.length)
+    filter.kinds = [...enabledGroups].flatMap(({ kinds }) => kinds);
   if (byId("only").checked && search.value !== "") filter.text = search.value;
   byId("clear").hidden = Object.keys(filter).length === 0;
-  return sift();
+  return applyFilter();
 }
 
 function clearFilter() {
   byId("session").value = "";
   byId("role").value = "";
   byId("only").checked = false;
-  for (const group of groups) {
-    on.add(group);
+  for (const group of KIND_GROUPS) {
+    enabledGroups.add(group);
     group.box.checked = true;
   }
   return readFilter();
 }
 
 function kindBoxes() {
-  for (const group of groups) {
+  for (const group of KIND_GROUPS) {
     const box = make("input");
     box.type = "checkbox";
     box.checked = true;
     box.addEventListener("change", () => {
-      if (box.checked) on.add(group);
-      else on.delete(group);
+      if (box.checked) enabledGroups.add(group);
+      else enabledGroups.delete(group);
       readFilter();
     });
     group.box = box;
@@ -346,20 +427,27 @@ async function find(backwards, from) {
     around = at === null ? "" : backwards ? ", from the end" : ", from the start";
   }
   if (text !== search.value) return;
-  place.textContent = at === null ? "not found" : `${count(at + 1)} of ${count(list.total)}${around}`;
+  place.textContent =
+    at === null ? "not found" : `${count(at + 1)} of ${count(list.total)}${around}`;
   place.classList.toggle("bad", at === null);
-  if (at !== null) move(at);
+  if (at !== null) selectRow(at);
 }
 
 // Searches run one after another, each from the result of the one before.
 let finding = Promise.resolve();
-const next = () => (finding = finding.then(() => find(false, Math.max(0, aim + 1))));
-const previous = () => (finding = finding.then(() => find(true, Math.max(0, aim))));
+const next = () => (finding = finding.then(() => find(false, Math.max(0, target + 1))));
+const previous = () => (finding = finding.then(() => find(true, Math.max(0, target))));
 
-let typed;
+let searchTimer;
 search.addEventListener("input", () => {
-  clearTimeout(typed);
-  typed = setTimeout(() => (byId("only").checked ? (found = search.value, readFilter()) : find(false, Math.max(0, aim))), 150);
+  clearTimeout(searchTimer);
+  searchTimer = setTimeout(
+    () =>
+      byId("only").checked
+        ? ((found = search.value), readFilter())
+        : find(false, Math.max(0, target)),
+    150,
+  );
 });
 
 // ---- Keys and buttons ----
@@ -370,18 +458,33 @@ function theme(dark) {
 
 const isDark = () => document.documentElement.dataset.theme === "dark";
 
-const keysDo = {
-  ArrowDown: () => move(aim + 1), j: () => move(aim + 1),
-  ArrowUp: () => move(aim - 1), k: () => move(aim - 1),
-  ArrowRight: () => go({ by: 1 }), l: () => go({ by: 1 }),
-  ArrowLeft: () => go({ by: -1 }), h: () => go({ by: -1 }),
-  PageDown: () => move(aim + list.page), PageUp: () => move(aim - list.page),
-  Home: () => move(0), g: () => move(0),
-  End: () => move(list.total - 1), G: () => move(list.total - 1),
-  0: () => go({ step: 0 }), $: () => go({ step: progress.steps }),
-  n: next, N: previous,
-  "/": () => { search.focus(); search.select(); },
-  s: () => { byId("step").focus(); byId("step").select(); },
+const KEY_ACTIONS = {
+  ArrowDown: () => selectRow(target + 1),
+  j: () => selectRow(target + 1),
+  ArrowUp: () => selectRow(target - 1),
+  k: () => selectRow(target - 1),
+  ArrowRight: () => go({ by: 1 }),
+  l: () => go({ by: 1 }),
+  ArrowLeft: () => go({ by: -1 }),
+  h: () => go({ by: -1 }),
+  PageDown: () => selectRow(target + list.page),
+  PageUp: () => selectRow(target - list.page),
+  Home: () => selectRow(0),
+  g: () => selectRow(0),
+  End: () => selectRow(list.total - 1),
+  G: () => selectRow(list.total - 1),
+  0: () => go({ step: 0 }),
+  $: () => go({ step: progress.steps }),
+  n: next,
+  N: previous,
+  "/": () => {
+    search.focus();
+    search.select();
+  },
+  s: () => {
+    byId("step").focus();
+    byId("step").select();
+  },
   c: clearFilter,
   t: () => theme(!isDark()),
   "?": () => byId("help").showModal(),
@@ -389,23 +492,24 @@ const keysDo = {
 
 function key(event) {
   if (event.ctrlKey || event.metaKey || event.altKey || byId("help").open) return;
-  const { target } = event;
+  const field = event.target;
   if (event.key === "Escape") {
     // Escape would clear a search field.
     event.preventDefault();
     byId("list").focus();
     return;
   }
-  if (target === search && event.key === "Enter") {
-    clearTimeout(typed);
+  if (field === search && event.key === "Enter") {
+    clearTimeout(searchTimer);
     (event.shiftKey ? previous : next)();
     return event.preventDefault();
   }
   // Fields and sliders handle their own keys.
-  if (target.matches("input:not([type=checkbox]), select") ) return;
-  if (target.matches("button, summary, input") && (event.key === " " || event.key === "Enter")) return;
-  const act = keysDo[event.key];
-  if (!Object.hasOwn(keysDo, event.key)) return;
+  if (field.matches("input:not([type=checkbox]), select")) return;
+  if (field.matches("button, summary, input") && (event.key === " " || event.key === "Enter"))
+    return;
+  const act = KEY_ACTIONS[event.key];
+  if (!Object.hasOwn(KEY_ACTIONS, event.key)) return;
   event.preventDefault();
   act();
 }
@@ -427,7 +531,7 @@ byId("only").addEventListener("change", readFilter);
 byId("clear").addEventListener("click", clearFilter);
 byId("theme").addEventListener("click", () => theme(!isDark()));
 byId("keys").addEventListener("click", () => byId("help").showModal());
-window.addEventListener("resize", () => lanes(true));
+window.addEventListener("resize", () => updateLanes(true));
 
 // Errors of the worker, whatever the request was.
 window.addEventListener("unhandledrejection", (event) => {
@@ -439,24 +543,37 @@ async function start() {
   const system = matchMedia("(prefers-color-scheme: dark)");
   theme(system.matches);
   system.addEventListener("change", ({ matches }) => theme(matches));
-  document.body.append(tips());
+  document.body.append(arrowHeads());
   document.title = `${clean(parts.name)} · Antiphon`;
   byId("title").textContent = clean(parts.name);
   kindBoxes();
   byId("clear").hidden = true;
   byId("list").focus();
   const { header, progress: now } = await link.ask("open", open);
-  byId("meta").textContent = [`recorded by ${header.tool}`, ...header.notes.map(([name, text]) => `${name}: ${text}`),
-    header.policy, header.determinism].map(clean).join("  ·  ");
+  byId("meta").textContent = [
+    `recorded by ${header.tool}`,
+    ...header.notes.map(([name, text]) => `${name}: ${text}`),
+    header.policy,
+    header.determinism,
+  ]
+    .map(clean)
+    .join("  ·  ");
   byId("source-text").textContent = clean(header.source ?? "");
   byId("source").hidden = !header.source;
   progress = now;
-  await learn();
-  extent();
+  await loadImages();
+  showProgress();
   go({ step: 0 });
 }
 
 // For tests: the number of requests and of those without an answer.
-window.antiphonView = { get sent() { return link.sent; }, get open() { return link.open; } };
+window.antiphonView = {
+  get sent() {
+    return link.sent;
+  },
+  get outstanding() {
+    return link.outstanding;
+  },
+};
 
 start();

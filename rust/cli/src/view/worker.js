@@ -10,23 +10,30 @@
 //   rows     { from, to, filter }  a window of rows
 //   search   { text, from, filter, backwards }  the position of the next row with the text, or null
 //   density  { parts, filter }  the number of rows in each part of the steps
-//   look     { place | step, by, filter, session }  moves there and on by some steps; answers the
-//            rows and the state there
+//   seek     { place | step, by, filter, session }  moves to a row's place or to a step, then on by
+//            `by` steps; answers the row and the state there
 //   images   {}  the automata of all protocols so far
 //   findings {}  the result of the replay
 
+// The duration of a slice of the replay, in milliseconds. A request waits at most about this long.
 const SLICE_MS = 24;
+// The number of steps between two readings of the time.
 const STEPS_AT_ONCE = 1000;
+// The number of base64 characters decoded at once, a multiple of four. It bounds the temporary
+// strings.
 const DECODED_AT_ONCE = 1 << 20;
 
 let replay;
 // A panic leaves the module unusable: every later request fails with the panic's message.
-let dead;
+let panic;
 
 async function bytesOf(source) {
   if (source.url !== undefined) {
     const response = await fetch(source.url);
-    if (!response.ok) throw new Error(`the recording cannot be fetched: ${response.status} ${await response.text()}`);
+    if (!response.ok)
+      throw new Error(
+        `the recording cannot be fetched: ${response.status} ${await response.text()}`,
+      );
     return new Uint8Array(await response.arrayBuffer());
   }
   const text = source.base64;
@@ -48,34 +55,36 @@ function progress() {
   return { steps: replay.steps, rows: replay.rowCount, over: replay.over };
 }
 
-// Replays a slice, then handles requests.
-function index() {
+// Replays for at most one slice, so that requests are handled in between.
+function replaySlice() {
   try {
     const until = performance.now() + SLICE_MS;
     while (!replay.index(STEPS_AT_ONCE) && performance.now() < until);
   } catch (error) {
-    dead = error;
-    return self.postMessage({ event: "failed", error: plain(error) });
+    panic = error;
+    return self.postMessage({ event: "failed", error: errorData(error) });
   }
   self.postMessage({ event: "progress", progress: progress() });
-  if (!replay.over) setTimeout(index);
+  if (!replay.over) setTimeout(replaySlice);
 }
 
-const asks = {
+const handlers = {
   async open({ script, wasm, recording }) {
     // Make the address of a text here: an address made by the page has another origin if the page
     // is a file.
-    const address = script.url ?? URL.createObjectURL(new Blob([script.text], { type: "text/javascript" }));
+    const address =
+      script.url ?? URL.createObjectURL(new Blob([script.text], { type: "text/javascript" }));
     const { default: init, Replay } = await import(address);
     await init({ module_or_path: wasm.url ?? (await bytesOf(wasm)) });
     replay = new Replay(await bytesOf(recording));
-    setTimeout(index);
+    setTimeout(replaySlice);
     return { header: replay.header, progress: progress() };
   },
 
   rows: ({ from, to, filter }) => replay.rows(from, to, filter),
 
-  search: ({ text, from, filter, backwards }) => replay.search(text, from, filter, backwards) ?? null,
+  search: ({ text, from, filter, backwards }) =>
+    replay.search(text, from, filter, backwards) ?? null,
 
   density({ parts, filter }) {
     const steps = replay.steps;
@@ -89,7 +98,7 @@ const asks = {
     return { counts, steps };
   },
 
-  look({ place, step, by, filter, session }) {
+  seek({ place, step, by, filter, session }) {
     let row = null;
     let total;
     const at = (wanted) => {
@@ -127,16 +136,20 @@ const asks = {
   findings: () => replay.findings(),
 };
 
-function plain(error) {
-  return { message: String(error?.message ?? error), code: error?.code ?? null, place: error?.place ?? null };
+function errorData(error) {
+  return {
+    message: String(error?.message ?? error),
+    code: error?.code ?? null,
+    place: error?.place ?? null,
+  };
 }
 
 self.onmessage = async ({ data: { id, ask, ...rest } }) => {
   try {
-    if (dead !== undefined) throw dead;
-    self.postMessage({ id, answer: await asks[ask](rest) });
+    if (panic !== undefined) throw panic;
+    self.postMessage({ id, answer: await handlers[ask](rest) });
   } catch (error) {
-    if (error?.code === "panic") dead = error;
-    self.postMessage({ id, error: plain(error) });
+    if (error?.code === "panic") panic = error;
+    self.postMessage({ id, error: errorData(error) });
   }
 };

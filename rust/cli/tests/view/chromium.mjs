@@ -1,21 +1,34 @@
-// Drives headless Chromium by its own protocol over two pipes, so that nothing has to be installed.
+// Drives headless Chromium through its DevTools protocol over two pipes. This needs no packages.
 import { spawn } from "node:child_process";
 import { existsSync, mkdtempSync, rmSync } from "node:fs";
 import { tmpdir } from "node:os";
 import { join } from "node:path";
 
-const FLAGS = ["--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-sync",
-  "--disable-background-networking", "--disable-component-update", "--disable-dev-shm-usage", "--hide-scrollbars=false",
-  "--force-device-scale-factor=1", "--remote-debugging-pipe", "about:blank"];
+const FLAGS = [
+  "--headless",
+  "--no-sandbox",
+  "--disable-gpu",
+  "--disable-quic",
+  "--no-first-run",
+  "--disable-sync",
+  "--disable-background-networking",
+  "--disable-component-update",
+  "--disable-dev-shm-usage",
+  "--hide-scrollbars=false",
+  "--force-device-scale-factor=1",
+  "--remote-debugging-pipe",
+  "about:blank",
+];
 
-// Longer than this is a hang: the machine may be a hundred times slower than expected.
-const PATIENCE_MS = 120_000;
+// The longest wait for a condition. It allows for a very slow machine.
+const TIMEOUT_MS = 120_000;
 
 const program = () => {
   const found = ["chromium", "chromium-browser", "google-chrome"]
     .flatMap((name) => process.env.PATH.split(":").map((folder) => join(folder, name)))
     .find(existsSync);
-  if (found === undefined) throw new Error("there is no Chromium on the path; `cargo xtask setup` installs it");
+  if (found === undefined)
+    throw new Error("there is no Chromium on the path; `cargo xtask setup` installs it");
   return found;
 };
 
@@ -34,15 +47,16 @@ export class Browser {
     this.child.stdio[4].on("data", (bytes) => {
       const texts = (rest + decoder.decode(bytes, { stream: true })).split("\0");
       rest = texts.pop();
-      texts.forEach((text) => this.#heard(JSON.parse(text)));
+      texts.forEach((text) => this.#onMessage(JSON.parse(text)));
     });
     this.child.stdio[3].on("error", () => {});
     this.child.on("exit", (code) => {
-      for (const { reject } of this.#waiting.values()) reject(new Error(`Chromium ended, with ${code}`));
+      for (const { reject } of this.#waiting.values())
+        reject(new Error(`Chromium exited with ${code}`));
     });
   }
 
-  #heard(message) {
+  #onMessage(message) {
     if (message.id === undefined) return this.#listeners.forEach((listen) => listen(message));
     const { resolve, reject } = this.#waiting.get(message.id);
     this.#waiting.delete(message.id);
@@ -63,20 +77,25 @@ export class Browser {
     const { targetId } = await this.send("Target.createTarget", { url: "about:blank" });
     const { sessionId } = await this.send("Target.attachToTarget", { targetId, flatten: true });
     const page = new Page(this, targetId, sessionId);
-    this.#listeners.add((message) => page.heard(message));
+    this.#listeners.add((message) => page.onMessage(message));
     for (const domain of ["Page", "Runtime", "Log"]) await page.send(`${domain}.enable`);
-    await page.send("Emulation.setDeviceMetricsOverride", { width, height, deviceScaleFactor: 1, mobile: false });
+    await page.send("Emulation.setDeviceMetricsOverride", {
+      width,
+      height,
+      deviceScaleFactor: 1,
+      mobile: false,
+    });
     await page.scheme(dark);
     await page.send("Page.navigate", { url });
     return page;
   }
 
   async close() {
-    const gone = new Promise((resolve) => this.child.on("exit", resolve));
+    const exited = new Promise((resolve) => this.child.on("exit", resolve));
     this.send("Browser.close").catch(() => {});
-    const late = setTimeout(() => this.child.kill("SIGKILL"), 10_000);
-    await gone;
-    clearTimeout(late);
+    const killTimer = setTimeout(() => this.child.kill("SIGKILL"), 10_000);
+    await exited;
+    clearTimeout(killTimer);
     // Its helper processes may still write while they exit.
     for (let tries = 0; existsSync(this.profile); tries += 1) {
       try {
@@ -89,25 +108,41 @@ export class Browser {
   }
 }
 
-const KEYS = { ArrowDown: 40, ArrowUp: 38, ArrowLeft: 37, ArrowRight: 39, PageDown: 34, PageUp: 33, Home: 36, End: 35,
-  Enter: 13, Escape: 27, Tab: 9, Backspace: 8, " ": 32 };
+const KEYS = {
+  ArrowDown: 40,
+  ArrowUp: 38,
+  ArrowLeft: 37,
+  ArrowRight: 39,
+  PageDown: 34,
+  PageUp: 33,
+  Home: 36,
+  End: 35,
+  Enter: 13,
+  Escape: 27,
+  Tab: 9,
+  Backspace: 8,
+  " ": 32,
+};
 
 class Page {
-  /** What the page complained of. */
-  complaints = [];
+  /** The uncaught exceptions and console errors of the page. */
+  errors = [];
 
   constructor(browser, targetId, sessionId) {
     Object.assign(this, { browser, targetId, sessionId });
   }
 
-  heard({ sessionId, method, params }) {
+  onMessage({ sessionId, method, params }) {
     if (sessionId !== this.sessionId) return;
     if (method === "Runtime.exceptionThrown") {
-      this.complaints.push(params.exceptionDetails.exception?.description ?? params.exceptionDetails.text);
+      this.errors.push(
+        params.exceptionDetails.exception?.description ?? params.exceptionDetails.text,
+      );
     }
-    if (method === "Log.entryAdded" && params.entry.level === "error") this.complaints.push(params.entry.text);
+    if (method === "Log.entryAdded" && params.entry.level === "error")
+      this.errors.push(params.entry.text);
     if (method === "Runtime.consoleAPICalled" && params.type === "error") {
-      this.complaints.push(params.args.map(({ value, description }) => value ?? description).join(" "));
+      this.errors.push(params.args.map(({ value, description }) => value ?? description).join(" "));
     }
   }
 
@@ -121,21 +156,25 @@ class Page {
     });
   }
 
-  /** Runs an expression in the page; what it comes to, as data. */
+  /** Evaluates an expression in the page and returns its value as data. */
   async run(expression) {
     const { result, exceptionDetails } = await this.send("Runtime.evaluate", {
-      expression, returnByValue: true, awaitPromise: true,
+      expression,
+      returnByValue: true,
+      awaitPromise: true,
     });
-    if (exceptionDetails) throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
+    if (exceptionDetails)
+      throw new Error(exceptionDetails.exception?.description ?? exceptionDetails.text);
     return result.value;
   }
 
   /** Waits until an expression is true in the page. */
   async until(expression, what = expression) {
-    const end = Date.now() + PATIENCE_MS;
+    const end = Date.now() + TIMEOUT_MS;
     for (;;) {
       if (await this.run(`Boolean(${expression})`).catch(() => false)) return;
-      if (Date.now() > end) throw new Error(`it never came to this: ${what}; the page complains: ${this.complaints}`);
+      if (Date.now() > end)
+        throw new Error(`timed out waiting for ${what}; errors of the page: ${this.errors}`);
       await new Promise((resolve) => setTimeout(resolve, 15));
     }
   }
@@ -148,7 +187,11 @@ class Page {
     const text = key.length === 1 ? key : key === "Enter" ? "\r" : undefined;
     const code = KEYS[key] ?? key.toUpperCase().charCodeAt(0);
     const event = { key, windowsVirtualKeyCode: code, modifiers: shift ? 8 : 0 };
-    await this.send("Input.dispatchKeyEvent", { type: text === undefined ? "rawKeyDown" : "keyDown", text, ...event });
+    await this.send("Input.dispatchKeyEvent", {
+      type: text === undefined ? "rawKeyDown" : "keyDown",
+      text,
+      ...event,
+    });
     await this.send("Input.dispatchKeyEvent", { type: "keyUp", ...event });
   }
 

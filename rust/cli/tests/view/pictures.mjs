@@ -1,8 +1,12 @@
-// Screenshots, scaled down by the browser itself so that letters do not count.
+// Compares screenshots. The browser scales them down, so single letters have no effect.
 
+// The side of the square that becomes one pixel, in pixels of the screenshot.
 const SQUARE = 20;
 
-/** A screenshot with one pixel for each square, as PNG; and one of the same size with the ground's colour alone. */
+/**
+ * Returns two PNG images: the screenshot with one pixel for each square, and an image of the same
+ * size in the page's background colour only.
+ */
 export async function picture(page, shot) {
   const [got, plain] = await page.run(`(async () => {
     const bytes = Uint8Array.from(atob("${shot.toString("base64")}"), (c) => c.charCodeAt(0));
@@ -15,15 +19,18 @@ export async function picture(page, shot) {
     const small = new OffscreenCanvas(across, down);
     const context = small.getContext("2d");
     const pixels = context.createImageData(across, down);
-    for (let y = 0; y < down; y += 1) for (let x = 0; x < across; x += 1) for (let c = 0; c < 4; c += 1) {
+    const channels = 4 * across * down;
+    for (let at = 0; at < channels; at += 1) {
+      const [c, x, y] = [at % 4, (at >> 2) % across, Math.floor((at >> 2) / across)];
       let sum = 0;
       for (let v = 0; v < ${SQUARE}; v += 1) for (let u = 0; u < ${SQUARE}; u += 1) {
         sum += data[((y * ${SQUARE} + v) * width + x * ${SQUARE} + u) * 4 + c];
       }
-      pixels.data[(y * across + x) * 4 + c] = Math.round(sum / ${SQUARE * SQUARE});
+      pixels.data[at] = Math.round(sum / ${SQUARE * SQUARE});
     }
     const encoded = async () => {
-      const bytes = new Uint8Array(await (await small.convertToBlob({ type: "image/png" })).arrayBuffer());
+      const blob = await small.convertToBlob({ type: "image/png" });
+      const bytes = new Uint8Array(await blob.arrayBuffer());
       return btoa(String.fromCharCode(...bytes));
     };
     context.putImageData(pixels, 0, 0);
@@ -35,7 +42,10 @@ export async function picture(page, shot) {
   return [Buffer.from(got, "base64"), Buffer.from(plain, "base64")];
 }
 
-/** How much two small pictures differ: by the mean, of 255, and the share of pixels that are clearly others. */
+/**
+ * Compares two scaled-down images. Returns the mean difference of a channel, 0 to 255, and the
+ * share of pixels that differ clearly.
+ */
 export function compared(page, a, b) {
   const far = 40;
   return page.run(`(async () => {
@@ -44,7 +54,8 @@ export function compared(page, a, b) {
       const image = await createImageBitmap(new Blob([bytes], { type: "image/png" }));
       const context = new OffscreenCanvas(image.width, image.height).getContext("2d");
       context.drawImage(image, 0, 0);
-      return { size: [image.width, image.height].join(), data: context.getImageData(0, 0, image.width, image.height).data };
+      const { width, height } = image;
+      return { size: [width, height].join(), data: context.getImageData(0, 0, width, height).data };
     };
     const [a, b] = [await read("${a.toString("base64")}"), await read("${b.toString("base64")}")];
     if (a.size !== b.size) throw new Error("pictures of " + a.size + " and " + b.size);
