@@ -31,7 +31,8 @@ pub(crate) fn json(report: &Report) -> Value {
         trace,
     } = &report.last;
     json!({
-        "verdict": verdict, "from_step": from_step, "up_to_step": up_to, "divergence": divergence, "tail": tail,
+        "verdict": verdict, "from_step": from_step, "up_to_step": up_to,
+        "divergence": divergence, "tail": tail,
         "records": records, "entries": entries, "requests": requests, "inputs": inputs,
         "checkpoints": checkpoints, "sessions": sessions, "steps": step, "clock": clock,
         "state": digest(state), "trace": digest(trace),

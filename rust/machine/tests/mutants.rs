@@ -339,21 +339,31 @@ fn steps(all: &mut Vec<Scenario>) {
         ]),
         2,
     );
+    endings(all);
+}
+
+/// Closing and halting too early, and with messages left.
+fn endings(all: &mut Vec<Scenario>) {
+    let mut add = |name, image| {
+        all.push(Scenario {
+            name,
+            image,
+            config: ProtocolMachineConfig::default(),
+            script: vec![Turns(60)],
+        });
+    };
     let and = |last| vec![set(R1, 7u64), send(X, R1), last];
     add(
         "a close before the end",
         pair(NAT, vec![CLOSE], vec![YIELD, HALT]),
-        64,
     );
     add(
         "a close before receipt",
         pair(NAT, and(CLOSE), vec![YIELD, YIELD, YIELD]),
-        64,
     );
     add(
         "a halt before the end",
         pair(NAT, vec![HALT], vec![YIELD, YIELD, HALT]),
-        64,
     );
     add(
         "a halt after sending",
@@ -362,7 +372,6 @@ fn steps(all: &mut Vec<Scenario>) {
             and(HALT),
             vec![YIELD, YIELD, YIELD, receive(X, R1), HALT],
         ),
-        64,
     );
     for (name, last) in [
         ("a close with a message left", CLOSE),
@@ -370,7 +379,7 @@ fn steps(all: &mut Vec<Scenario>) {
     ] {
         let mut deaf = pair(NAT, and(last), vec![HALT]);
         deaf.roles[1].automaton.states = vec![END];
-        add(name, deaf, 64);
+        add(name, deaf);
     }
 }
 

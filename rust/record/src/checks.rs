@@ -44,7 +44,8 @@ impl Checks {
     }
 
     /// The digests of a run that continues from a checkpoint file with these traces of its
-    /// sessions. `None` if the mode has no digests, or no traces by session although there are some.
+    /// sessions. `None` if the mode has no digests, or no traces by session although there are
+    /// some.
     pub(crate) fn continued(mode: DeterminismMode, traces: Vec<[u8; 32]>) -> Option<Checks> {
         match mode {
             DeterminismMode::Full | DeterminismMode::Replay if traces.is_empty() => {

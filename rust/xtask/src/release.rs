@@ -1,5 +1,5 @@
-//! Builds what a release consists of: a static `antiphon` that includes the page of `view`, a static
-//! `antiphon-agent`, and their digests. The result is in `target/release-package/NAME`.
+//! Builds what a release consists of: a static `antiphon` that includes the page of `view`, a
+//! static `antiphon-agent`, and their digests. The result is in `target/release-package/NAME`.
 
 use std::fs;
 use std::io;

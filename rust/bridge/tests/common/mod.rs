@@ -115,7 +115,8 @@ impl Suite {
 }
 
 /// The model's programs whose answers are kept: the variable that `cargo xtask` sets to the digest
-/// of the program's text with its imports, of Lean and of its patches. Without it no answer is kept.
+/// of the program's text with its imports, of Lean and of its patches. Without it no answer is
+/// kept.
 pub(crate) const ORACLE: &str = "ANTIPHON_ORACLE_DIGEST";
 pub(crate) const CERTIFICATE: &str = "ANTIPHON_CERTIFICATE_DIGEST";
 

@@ -169,6 +169,7 @@ fn not_ready(phase: Phase, status: &Status) -> StepKind {
     }
 }
 
+#[expect(clippy::too_many_lines, reason = "one arm for each instruction")]
 #[inline(always)]
 fn execute<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &mut S) -> Attempt {
     let coroutine = &mut s.coroutines[who.index()];
