@@ -13,9 +13,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind, resume_unwind};
 use std::sync::{Arc, Mutex, PoisonError};
 
 use antiphon_machine::{
-    EffectHandler, EffectId, EffectRequest, Event, FailureKind, Ingress, ObsEvent, Outcome,
-    ProtocolMachine, ProtocolMachineKernel, Refusal, Reply, Rest, Sink, Stamp, Turn, Value,
-    VerifiedImage, WavePick,
+    EffectHandler, EffectId, EffectRequest, FailureKind, Ingress, Interest, ObsEvent, Observation,
+    Outcome, ProtocolMachine, ProtocolMachineKernel, Refusal, Reply, Rest, Sink, Turn, Value,
+    VerifiedImage,
 };
 
 use crate::case::{Action, Case};
@@ -255,40 +255,44 @@ enum Entry {
 }
 
 impl Sink for Log {
-    // Without notifications of single steps, the machine takes as many steps in one call as it can.
-    fn wants_steps(&self) -> bool {
-        false
-    }
-
-    fn event(&mut self, stamp: &Stamp, event: Event) {
-        let stamp = *stamp;
-        self.events.push(ObsEvent { stamp, event });
-    }
-
-    fn loaded(&mut self, image: &VerifiedImage) {
-        if !self.images.iter().any(|i| i.digest() == image.digest()) {
-            self.images.push(Arc::new(image.clone()));
+    // One notification after several steps: the machine then takes as many at once as it may.
+    fn interest(&self) -> Interest {
+        Interest {
+            steps: false,
+            ..Interest::ALL
         }
     }
 
-    fn wave(&mut self, step: u64, _: &[WavePick]) {
-        self.entries.push(Entry::Wave { step });
-    }
-
-    fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
-        let request = Request::of(request);
-        self.requests.push(request.clone());
-        self.entries.push(Entry::Request { step, request });
-    }
-
-    fn ingress(&mut self, step: u64, input: &Ingress) {
-        let input = input.clone();
-        self.entries.push(Entry::Input { step, input });
-    }
-
-    fn rested(&mut self, kernel: &ProtocolMachineKernel, rest: &Rest) {
-        let (step, rest) = (kernel.step_index(), rest.clone());
-        self.entries.push(Entry::Rested { step, rest });
+    fn observe(&mut self, observation: Observation<'_>) {
+        let entry = match observation {
+            Observation::Event { stamp, event } => {
+                let (stamp, event) = (*stamp, event.clone());
+                self.events.push(ObsEvent { stamp, event });
+                return;
+            }
+            Observation::Loaded(image) => {
+                if !self.images.iter().any(|i| i.digest() == image.digest()) {
+                    self.images.push(Arc::new(image.clone()));
+                }
+                return;
+            }
+            Observation::Wave { step, .. } => Entry::Wave { step },
+            Observation::Request { step, request } => {
+                let request = Request::of(request);
+                self.requests.push(request.clone());
+                Entry::Request { step, request }
+            }
+            Observation::Input { step, input } => {
+                let input = input.clone();
+                Entry::Input { step, input }
+            }
+            Observation::Rested(kernel, rest) => {
+                let (step, rest) = (kernel.step_index(), rest.clone());
+                Entry::Rested { step, rest }
+            }
+            Observation::Refused { .. } | Observation::Stepped(_) => return,
+        };
+        self.entries.push(entry);
     }
 }
 

@@ -123,7 +123,7 @@ impl Oracle {
         Err(OracleError::Missing { program })
     }
 
-    /// Runs the model on a corpus file. [`OutputReader`](crate::output::OutputReader) checks that
+    /// Runs the model on a corpus file. [`OutputReader`] checks that
     /// the output is complete.
     ///
     /// # Errors

@@ -2,8 +2,8 @@
 //! or not.
 
 use antiphon_machine::{
-    CodeImage, CoroutineId, EffectId, Footprint, Ingress, Key, ObsEvent, Outcome, Pick, RunLog,
-    SessionId, Sink, SortId, WaveCertificate, WavePick,
+    CodeImage, CoroutineId, EffectId, Footprint, Ingress, Key, ObsEvent, Observation, Outcome,
+    Pick, RunLog, SessionId, Sink, SortId, WaveCertificate, WavePick,
 };
 
 use crate::case::{Action, Case};
@@ -102,13 +102,13 @@ pub fn log_of(case: &Case, outs: &[ActionOut]) -> RunLog {
     let mut log = RunLog::default();
     for (action, out) in case.actions.iter().zip(outs) {
         if let Action::Input(input) = action {
-            log.ingress(0, input);
+            log.observe(Observation::Input { step: 0, input });
         }
         if let ActionResult::Refused(refusal) = &out.result {
-            log.refused(0, refusal);
+            log.observe(Observation::Refused { step: 0, refusal });
         }
         for ObsEvent { stamp, event } in &out.events {
-            log.event(stamp, event.clone());
+            log.observe(Observation::Event { stamp, event });
         }
     }
     log

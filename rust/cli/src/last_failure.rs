@@ -1,6 +1,6 @@
 //! A sink that keeps the last failure, to explain how a session ended.
 
-use antiphon_machine::{Event, Failure, FailureKind, Fault, Sink, Stamp};
+use antiphon_machine::{Event, Failure, FailureKind, Fault, Observation, Sink};
 
 /// The last failure and the last fault of a run.
 #[derive(Clone, Debug, Default)]
@@ -10,10 +10,13 @@ pub(crate) struct LastFailure {
 }
 
 impl Sink for LastFailure {
-    fn event(&mut self, _: &Stamp, event: Event) {
+    fn observe(&mut self, observation: Observation<'_>) {
+        let Observation::Event { event, .. } = observation else {
+            return;
+        };
         match event {
-            Event::EffectFailed { failure, .. } => self.failure = Some(failure),
-            Event::Faulted { fault, .. } => self.fault = Some(fault),
+            Event::EffectFailed { failure, .. } => self.failure = Some(failure.clone()),
+            Event::Faulted { fault, .. } => self.fault = Some(*fault),
             Event::Opened { .. }
             | Event::Sent(_)
             | Event::Offered(_)

@@ -7,10 +7,7 @@ use std::path::{Path, PathBuf};
 use std::thread::{self, JoinHandle};
 use std::time::{Duration, Instant};
 
-use antiphon_machine::{
-    EffectRequest, Event, Ingress, ProtocolMachineConfig, ProtocolMachineKernel, Refusal, Rest,
-    Sink, Stamp, VerifiedImage, WavePick,
-};
+use antiphon_machine::{Interest, Observation, ProtocolMachineConfig, ProtocolMachineKernel, Sink};
 use antiphon_record::{Header, Recorder};
 use serde_json::{Value, json};
 
@@ -236,62 +233,17 @@ fn report(output: &Output, path: &Path, message: &str) {
 
 impl Sink for Recording {
     #[inline]
-    fn wants_events(&self) -> bool {
-        self.recorder.wants_events()
+    fn interest(&self) -> Interest {
+        self.recorder.interest()
     }
 
     #[inline]
-    fn wants_steps(&self) -> bool {
-        self.recorder.wants_steps()
-    }
-
-    #[inline]
-    fn wants_inputs(&self) -> bool {
-        self.recorder.wants_inputs()
-    }
-
-    #[inline]
-    fn event(&mut self, stamp: &Stamp, event: Event) {
-        // The recorder only digests events, so no write can fail here.
-        self.recorder.event(stamp, event);
-    }
-
-    fn loaded(&mut self, image: &VerifiedImage) {
-        self.recorder.loaded(image);
-        self.check_recorder();
-    }
-
-    fn wave(&mut self, step: u64, picks: &[WavePick]) {
-        self.recorder.wave(step, picks);
-        self.check_recorder();
-    }
-
-    #[inline]
-    fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
-        self.recorder.request(step, request);
-        self.check_recorder();
-    }
-
-    #[inline]
-    fn ingress(&mut self, step: u64, input: &Ingress) {
-        self.recorder.ingress(step, input);
-        self.check_recorder();
-    }
-
-    fn refused(&mut self, step: u64, refusal: &Refusal) {
-        self.recorder.refused(step, refusal);
-        self.check_recorder();
-    }
-
-    #[inline]
-    fn stepped(&mut self, kernel: &ProtocolMachineKernel) {
-        self.recorder.stepped(kernel);
-        self.check_recorder();
-    }
-
-    fn rested(&mut self, kernel: &ProtocolMachineKernel, rest: &Rest) {
-        self.recorder.rested(kernel, rest);
-        self.check_recorder();
+    fn observe(&mut self, observation: Observation<'_>) {
+        self.recorder.observe(observation);
+        // The recorder only digests events, so no write can fail there.
+        if !matches!(observation, Observation::Event { .. }) {
+            self.check_recorder();
+        }
     }
 }
 

@@ -13,8 +13,8 @@ use antiphon_codec::{Limits, decode_strict};
 use antiphon_machine::invariants::Watch;
 use antiphon_machine::{
     Canonical, Class, CodeImage, EffectHandler, EffectId, EffectRequest, Event, FailureKind, Fault,
-    Ingress, Outcome, ProtocolMachine, ProtocolMachineConfig, ProtocolMachineKernel, Reply, Rest,
-    SchedulingPolicy, SessionId, Sink, Sort, SortId, Stamp, Value, VerifiedImage,
+    Ingress, Observation, Outcome, ProtocolMachine, ProtocolMachineConfig, Reply, Rest,
+    SchedulingPolicy, SessionId, Sink, Sort, SortId, Value, VerifiedImage,
 };
 use libfuzzer_sys::fuzz_target;
 
@@ -267,18 +267,12 @@ struct Observer {
 }
 
 impl Sink for Observer {
-    fn event(&mut self, stamp: &Stamp, event: Event) {
-        if let Event::Faulted { fault, .. } = &event {
+    fn observe(&mut self, observation: Observation<'_>) {
+        if let Observation::Event { event, .. } = observation
+            && let Event::Faulted { fault, .. } = event
+        {
             self.faults.push(*fault);
         }
-        self.watch.event(stamp, event);
-    }
-
-    fn ingress(&mut self, step: u64, input: &Ingress) {
-        self.watch.ingress(step, input);
-    }
-
-    fn stepped(&mut self, kernel: &ProtocolMachineKernel) {
-        self.watch.stepped(kernel);
+        self.watch.observe(observation);
     }
 }

@@ -8,7 +8,7 @@ use crate::event::{Event, Stamp};
 use crate::ids::SessionId;
 use crate::kernel::ProtocolMachineKernel;
 use crate::mutant::{self, active};
-use crate::sink::Sink;
+use crate::sink::{Interest, Observation, Sink};
 
 /// Starts the hashed bytes of a session's state.
 pub const SESSION_TAG: &str = "antiphon.session.v1";
@@ -112,17 +112,14 @@ impl TraceDigest {
 
 impl Sink for TraceDigest {
     #[inline]
-    fn wants_steps(&self) -> bool {
-        false
+    fn interest(&self) -> Interest {
+        Interest::EVENTS
     }
 
     #[inline]
-    fn wants_inputs(&self) -> bool {
-        false
-    }
-
-    #[inline]
-    fn event(&mut self, stamp: &Stamp, event: Event) {
-        self.add(stamp, &event);
+    fn observe(&mut self, observation: Observation<'_>) {
+        if let Observation::Event { stamp, event } = observation {
+            self.add(stamp, event);
+        }
     }
 }

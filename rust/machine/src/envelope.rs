@@ -7,12 +7,12 @@
 use std::collections::BTreeMap;
 use std::fmt;
 
-use crate::event::{Event, ObsEvent, Stamp};
+use crate::event::{ObsEvent, Stamp};
 use crate::fault::Refusal;
 use crate::ids::SessionId;
 use crate::input::Ingress;
 use crate::kernel::ProtocolMachineKernel;
-use crate::sink::Sink;
+use crate::sink::{Observation, Sink};
 
 /// An observer that records all of a run. [`close`](Self::close) adds the final state of the
 /// sessions.
@@ -201,16 +201,19 @@ impl EnvelopeDiff {
 }
 
 impl Sink for RunLog {
-    fn event(&mut self, stamp: &Stamp, event: Event) {
-        self.events.event(stamp, event);
-    }
-
-    fn ingress(&mut self, _: u64, input: &Ingress) {
-        self.inputs.push(InputEntry::Input(input.clone()));
-    }
-
-    fn refused(&mut self, _: u64, refusal: &Refusal) {
-        self.inputs.push(InputEntry::Refused(*refusal));
+    fn observe(&mut self, observation: Observation<'_>) {
+        match observation {
+            Observation::Event { .. } => self.events.observe(observation),
+            Observation::Input { input, .. } => self.inputs.push(InputEntry::Input(input.clone())),
+            Observation::Refused { refusal, .. } => {
+                self.inputs.push(InputEntry::Refused(*refusal));
+            }
+            Observation::Loaded(_)
+            | Observation::Wave { .. }
+            | Observation::Request { .. }
+            | Observation::Stepped(_)
+            | Observation::Rested(..) => {}
+        }
     }
 }
 

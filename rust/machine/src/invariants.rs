@@ -8,11 +8,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use crate::event::{Event, Message, Stamp};
 use crate::fault::Action;
 use crate::ids::{EdgeId, LabelId, RoleId, SessionId, StateId};
-use crate::input::Ingress;
 use crate::kernel::ProtocolMachineKernel;
 pub use crate::kernel::{Broken, CHECK_STEPS};
 use crate::session::Phase;
-use crate::sink::Sink;
+use crate::sink::{Observation, Sink};
 
 /// A sink that checks every invariant along a run and keeps the first one that is broken.
 ///
@@ -189,7 +188,22 @@ impl Watch {
 }
 
 impl Sink for Watch {
-    fn event(&mut self, stamp: &Stamp, event: Event) {
+    fn observe(&mut self, observation: Observation<'_>) {
+        match observation {
+            Observation::Event { stamp, event } => self.event(stamp, event),
+            Observation::Input { .. } => self.boundary(true),
+            Observation::Stepped(kernel) => self.stepped(kernel),
+            Observation::Loaded(_)
+            | Observation::Wave { .. }
+            | Observation::Request { .. }
+            | Observation::Refused { .. }
+            | Observation::Rested(..) => {}
+        }
+    }
+}
+
+impl Watch {
+    fn event(&mut self, stamp: &Stamp, event: &Event) {
         let id = stamp.session;
         self.touched.insert(id);
         let index = self.indices.entry(id).or_default();
@@ -203,16 +217,16 @@ impl Sink for Watch {
             );
         }
         match event {
-            Event::Sent(message) | Event::Offered(message) => self.message(id, &message, true),
-            Event::Received(message) | Event::Chose(message) => self.message(id, &message, false),
+            Event::Sent(message) | Event::Offered(message) => self.message(id, message, true),
+            Event::Received(message) | Event::Chose(message) => self.message(id, message, false),
             Event::EffectIssued { number, .. } => {
-                if !self.open.insert((id, number)) {
+                if !self.open.insert((id, *number)) {
                     self.found(5, id, format!("effect {number} issued twice"));
                 }
             }
             Event::EffectResolved { number, .. }
             | Event::EffectFailed { number, .. }
-            | Event::EffectInvalidated { number } => self.effect_ends(id, number),
+            | Event::EffectInvalidated { number } => self.effect_ends(id, *number),
             Event::SessionTerminal { .. } => {
                 if self.open.range((id, 0)..=(id, u64::MAX)).next().is_some() {
                     self.found(
@@ -235,10 +249,6 @@ impl Sink for Watch {
             | Event::Closed
             | Event::EpochAdvanced { .. } => {}
         }
-    }
-
-    fn ingress(&mut self, _: u64, _: &Ingress) {
-        self.boundary(true);
     }
 
     fn stepped(&mut self, kernel: &ProtocolMachineKernel) {

@@ -26,7 +26,7 @@ use crate::outcome::Outcome;
 use crate::queue::ReadyQueue;
 use crate::schedule::{self, Driver, Run};
 use crate::session::{Coroutine, Phase, Session, Status, Witness};
-use crate::sink::Sink;
+use crate::sink::{Observation, Sink};
 use crate::step::{self, Context};
 use crate::verify::VerifiedImage;
 
@@ -344,7 +344,11 @@ impl ProtocolMachineKernel {
     /// A [`Refusal`] when the input does not fit the state. Nothing has changed then; the sink has
     /// been notified of the input and of its refusal.
     pub fn ingress<S: Sink>(&mut self, input: Ingress, sink: &mut S) -> Result<Taken, Refusal> {
-        sink.ingress(self.step_index, &input);
+        let step = self.step_index;
+        sink.observe(Observation::Input {
+            step,
+            input: &input,
+        });
         let taken = match input {
             Ingress::Open { image, owner } => self.open(&image, owner, sink),
             Ingress::Outcome {
@@ -355,7 +359,7 @@ impl ProtocolMachineKernel {
             Ingress::Cancel { session, owner } => self.cancel(session, &owner, sink),
         };
         if let Err(refusal) = &taken {
-            sink.refused(self.step_index, refusal);
+            sink.observe(Observation::Refused { step, refusal });
         }
         taken
     }

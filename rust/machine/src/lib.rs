@@ -71,7 +71,7 @@ pub use outcome::{Failure, FailureKind, Outcome, Reply};
 pub use session::{
     Coroutine, Edge, Effect, Endpoint, Phase, Session, Status, Witness, WitnessKind,
 };
-pub use sink::{NoSink, Sink};
+pub use sink::{Interest, NoSink, Observation, Sink};
 pub use value::{Form, Value};
 pub use verify::{Place, Point, VerifiedImage, VerifyError, VerifyErrorKind};
 pub use wave::{Fallbacks, Footprint, Key, WaveCertificate, WavePick, WaveRefusal};

@@ -10,7 +10,7 @@ use crate::input::{Ingress, Rest, Resumed, Taken, Turn};
 use crate::kernel::ProtocolMachineKernel;
 use crate::outcome::Reply;
 use crate::schedule::Driver;
-use crate::sink::{NoSink, Sink};
+use crate::sink::{NoSink, Observation, Sink};
 use crate::verify::VerifiedImage;
 
 /// A machine that runs one scheduler round at a time.
@@ -175,7 +175,7 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
     /// How many steps the sink allows at a time.
     #[inline]
     fn at_once(&self, steps_max: u64) -> u64 {
-        if self.sink.wants_steps() {
+        if self.sink.interest().steps {
             1
         } else {
             steps_max
@@ -185,8 +185,8 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
     #[inline]
     fn notify(&mut self, turn: &Turn) {
         match turn {
-            Turn::Stepped { .. } => self.sink.stepped(&self.kernel),
-            Turn::Rest(rest) => self.sink.rested(&self.kernel, rest),
+            Turn::Stepped { .. } => self.sink.observe(Observation::Stepped(&self.kernel)),
+            Turn::Rest(rest) => self.sink.observe(Observation::Rested(&self.kernel, rest)),
         }
     }
 
@@ -248,7 +248,7 @@ pub(crate) fn load<S: Sink>(
     owner: &str,
 ) -> Result<SessionId, Refusal> {
     kernel.load(image);
-    sink.loaded(image);
+    sink.observe(Observation::Loaded(image));
     let open = Ingress::Open {
         image: *image.digest(),
         owner: Arc::from(owner),
@@ -270,8 +270,9 @@ pub(crate) fn ask<H: EffectHandler, S: Sink>(
     mut effect: EffectId,
 ) {
     while let Some(request) = kernel.request(effect) {
-        sink.request(kernel.step_index(), &request);
-        let reply = handler.handle(&request);
+        let (step, request) = (kernel.step_index(), &request);
+        sink.observe(Observation::Request { step, request });
+        let reply = handler.handle(request);
         match answer(kernel, sink, effect, reply) {
             Some(again) => effect = again,
             None => return,

@@ -13,7 +13,7 @@ use crate::mutant::{self, active};
 use crate::outcome::Reply;
 use crate::queue::ReadyQueue;
 use crate::session::{Session, Status};
-use crate::sink::Sink;
+use crate::sink::{Observation, Sink};
 use crate::step::{self, Context, StepKind};
 use crate::verify::VerifiedImage;
 
@@ -209,16 +209,21 @@ fn ask_driver<S: Sink>(
     while let Some(effect) = session.effects.last() {
         let coroutine = &session.coroutines[who.index()];
         let request = EffectRequest::of(session.id, effect, coroutine, cx.image, invocation.args);
-        sink.request(cx.step, &request);
+        let step = cx.step;
+        sink.observe(Observation::Request {
+            step,
+            request: &request,
+        });
         // Borrowed, not moved, from here on: a load wider than the stores that have just written
         // the reply would stall.
         let mut reply = driver.ask(&request);
         let Reply::Now(outcome) = &mut reply else {
             return false;
         };
-        if sink.wants_inputs() {
+        if sink.interest().inputs {
             let (effect, outcome) = (request.effect(), outcome.clone());
-            sink.ingress(cx.step, &Ingress::Outcome { effect, outcome });
+            let input = &Ingress::Outcome { effect, outcome };
+            sink.observe(Observation::Input { step, input });
         }
         let Some(effect) = session.effects.pop() else {
             return false;

@@ -10,79 +10,136 @@ use crate::kernel::ProtocolMachineKernel;
 use crate::verify::VerifiedImage;
 use crate::wave::WavePick;
 
-/// An observer of a run.
+/// An observer of a run: it is asked once what it wants, and notified by one call.
 ///
-/// Every method but `event` has an empty default. A sink observes only: nothing that it does
-/// changes the run.
+/// A sink observes only: nothing that it does changes the run.
+///
+/// ```
+/// use antiphon_machine::{Interest, Observation, ProtocolMachine, Sink, sample};
+/// # use antiphon_machine::{EffectRequest, FromFn, Outcome, Reply};
+///
+/// /// Counts events, and wants nothing else.
+/// #[derive(Default)]
+/// struct Count(u64);
+///
+/// impl Sink for Count {
+///     fn interest(&self) -> Interest {
+///         Interest::EVENTS
+///     }
+///
+///     fn observe(&mut self, observation: Observation<'_>) {
+///         self.0 += u64::from(matches!(observation, Observation::Event { .. }));
+///     }
+/// }
+///
+/// let host = FromFn(|_: &EffectRequest<'_>| Reply::Now(Outcome::done()));
+/// let mut machine = ProtocolMachine::with_sink(Default::default(), host, Count::default());
+/// machine.load_choreography(&sample::bare_ping_pong(), "me")?;
+/// machine.run(100);
+/// assert!(machine.sink().0 > 10);
+/// # Ok::<(), antiphon_machine::Refusal>(())
+/// ```
 pub trait Sink {
-    /// Whether the sink wants events. Constant for the life of the sink. When `false`, the kernel
-    /// builds none.
+    /// What the sink wants. Constant for the life of the sink.
     #[inline]
-    fn wants_events(&self) -> bool {
-        true
+    fn interest(&self) -> Interest {
+        Interest::ALL
     }
 
-    /// Whether the sink wants [`stepped`](Self::stepped) after every single step. Constant for the
-    /// life of the sink. When `false`, one notification may cover several steps.
-    #[inline]
-    fn wants_steps(&self) -> bool {
-        true
-    }
+    /// Something happened. A sink may also be notified of what it does not want.
+    fn observe(&mut self, observation: Observation<'_>);
+}
 
-    /// Whether the sink wants [`request`](Self::request) and [`ingress`](Self::ingress). Constant
-    /// for the life of the sink. When `false`, the machine may take in a handler's reply where it
-    /// was given, without notifying the sink.
-    #[inline]
-    fn wants_inputs(&self) -> bool {
-        true
-    }
+/// What a sink wants to be notified of. Images, waves, refusals and rests are reported to every
+/// sink.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Interest {
+    /// Events. Otherwise the kernel builds none.
+    pub events: bool,
+    /// [`Observation::Stepped`] after every single step. Otherwise one may cover several steps.
+    pub steps: bool,
+    /// Inputs. Otherwise the machine may take a handler's reply in without a notification.
+    pub inputs: bool,
+}
 
+impl Interest {
+    /// Everything.
+    pub const ALL: Interest = Interest {
+        events: true,
+        steps: true,
+        inputs: true,
+    };
+
+    /// Nothing.
+    pub const NONE: Interest = Interest {
+        events: false,
+        steps: false,
+        inputs: false,
+    };
+
+    /// Events only.
+    pub const EVENTS: Interest = Interest {
+        events: true,
+        ..Interest::NONE
+    };
+
+    /// What at least one of the two wants.
+    #[must_use]
+    pub const fn or(self, other: Interest) -> Interest {
+        Interest {
+            events: self.events || other.events,
+            steps: self.steps || other.steps,
+            inputs: self.inputs || other.inputs,
+        }
+    }
+}
+
+/// What a sink is notified of. `step` is the machine's step index.
+#[derive(Clone, Copy, Debug)]
+pub enum Observation<'a> {
     /// An event happened.
-    fn event(&mut self, stamp: &Stamp, event: Event);
-
-    /// The machine has loaded an image. Called before the first session of the image is opened.
-    #[inline]
-    fn loaded(&mut self, image: &VerifiedImage) {
-        let _ = image;
-    }
-
-    /// A wave was run: these picks, in this order, starting at this step index; their events
-    /// follow. Not called for steps that the policy picked one by one.
-    #[inline]
-    fn wave(&mut self, step: u64, picks: &[WavePick]) {
-        let _ = (step, picks);
-    }
-
+    Event {
+        /// Session, number, step and clock.
+        stamp: &'a Stamp,
+        /// The event.
+        event: &'a Event,
+    },
+    /// The machine has loaded an image. Reported before the first session of it is opened.
+    Loaded(&'a VerifiedImage),
+    /// A wave was run: these picks, in this order, from this step index on; their events follow.
+    /// Not reported for steps that the policy picked one by one.
+    Wave {
+        /// The index of the first step.
+        step: u64,
+        /// The picks.
+        picks: &'a [WavePick],
+    },
     /// The request will be put to the handler next.
-    #[inline]
-    fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
-        let _ = (step, request);
-    }
-
+    Request {
+        /// The step index.
+        step: u64,
+        /// The request.
+        request: &'a EffectRequest<'a>,
+    },
     /// The input will be taken or refused next.
-    #[inline]
-    fn ingress(&mut self, step: u64, input: &Ingress) {
-        let _ = (step, input);
-    }
-
+    Input {
+        /// The step index.
+        step: u64,
+        /// The input.
+        input: &'a Ingress,
+    },
     /// The preceding input was refused.
-    #[inline]
-    fn refused(&mut self, step: u64, refusal: &Refusal) {
-        let _ = (step, refusal);
-    }
-
-    /// A step, and the input that it caused, is complete; or several steps, if
-    /// [`wants_steps`](Self::wants_steps) is `false`.
-    #[inline]
-    fn stepped(&mut self, kernel: &ProtocolMachineKernel) {
-        let _ = kernel;
-    }
-
+    Refused {
+        /// The step index.
+        step: u64,
+        /// The reason.
+        refusal: &'a Refusal,
+    },
+    /// A step, and the input that it caused, is complete; or several steps, unless
+    /// [`Interest::steps`] is set.
+    Stepped(&'a ProtocolMachineKernel),
     /// No coroutine is ready, so the next change comes from outside.
-    #[inline]
-    fn rested(&mut self, kernel: &ProtocolMachineKernel, rest: &Rest) {
-        let _ = (kernel, rest);
-    }
+    Rested(&'a ProtocolMachineKernel, &'a Rest),
 }
 
 /// A sink that observes nothing.
@@ -91,177 +148,70 @@ pub struct NoSink;
 
 impl Sink for NoSink {
     #[inline]
-    fn wants_events(&self) -> bool {
-        false
+    fn interest(&self) -> Interest {
+        Interest::NONE
     }
 
     #[inline]
-    fn wants_steps(&self) -> bool {
-        false
-    }
-
-    #[inline]
-    fn wants_inputs(&self) -> bool {
-        false
-    }
-
-    #[inline]
-    fn event(&mut self, _: &Stamp, _: Event) {}
+    fn observe(&mut self, _: Observation<'_>) {}
 }
 
 /// Keeps every event, in order.
 impl Sink for Vec<ObsEvent> {
-    fn wants_steps(&self) -> bool {
-        false
+    fn interest(&self) -> Interest {
+        Interest {
+            inputs: true,
+            ..Interest::EVENTS
+        }
     }
 
-    fn event(&mut self, stamp: &Stamp, event: Event) {
-        self.push(ObsEvent {
-            stamp: *stamp,
-            event,
-        });
+    fn observe(&mut self, observation: Observation<'_>) {
+        if let Observation::Event { stamp, event } = observation {
+            self.push(ObsEvent {
+                stamp: *stamp,
+                event: event.clone(),
+            });
+        }
     }
 }
 
 impl<S: Sink + ?Sized> Sink for &mut S {
-    fn wants_events(&self) -> bool {
-        (**self).wants_events()
-    }
-    fn wants_steps(&self) -> bool {
-        (**self).wants_steps()
-    }
-    fn wants_inputs(&self) -> bool {
-        (**self).wants_inputs()
-    }
-    fn event(&mut self, stamp: &Stamp, event: Event) {
-        (**self).event(stamp, event);
-    }
-    fn loaded(&mut self, image: &VerifiedImage) {
-        (**self).loaded(image);
-    }
-    fn wave(&mut self, step: u64, picks: &[WavePick]) {
-        (**self).wave(step, picks);
+    #[inline]
+    fn interest(&self) -> Interest {
+        (**self).interest()
     }
 
-    fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
-        (**self).request(step, request);
-    }
-    fn ingress(&mut self, step: u64, input: &Ingress) {
-        (**self).ingress(step, input);
-    }
-    fn refused(&mut self, step: u64, refusal: &Refusal) {
-        (**self).refused(step, refusal);
-    }
-    fn stepped(&mut self, kernel: &ProtocolMachineKernel) {
-        (**self).stepped(kernel);
-    }
-    fn rested(&mut self, kernel: &ProtocolMachineKernel, rest: &Rest) {
-        (**self).rested(kernel, rest);
+    #[inline]
+    fn observe(&mut self, observation: Observation<'_>) {
+        (**self).observe(observation);
     }
 }
 
-/// Both observers; the first is notified first.
+/// Both sinks, the first one first.
 impl<A: Sink, B: Sink> Sink for (A, B) {
-    fn wants_events(&self) -> bool {
-        self.0.wants_events() || self.1.wants_events()
-    }
-    fn wants_steps(&self) -> bool {
-        self.0.wants_steps() || self.1.wants_steps()
-    }
-    fn wants_inputs(&self) -> bool {
-        self.0.wants_inputs() || self.1.wants_inputs()
-    }
-    fn event(&mut self, stamp: &Stamp, event: Event) {
-        if !self.1.wants_events() {
-            self.0.event(stamp, event);
-            return;
-        }
-        if self.0.wants_events() {
-            self.0.event(stamp, event.clone());
-        }
-        self.1.event(stamp, event);
-    }
-    fn loaded(&mut self, image: &VerifiedImage) {
-        self.0.loaded(image);
-        self.1.loaded(image);
-    }
-    fn wave(&mut self, step: u64, picks: &[WavePick]) {
-        self.0.wave(step, picks);
-        self.1.wave(step, picks);
+    #[inline]
+    fn interest(&self) -> Interest {
+        self.0.interest().or(self.1.interest())
     }
 
-    fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
-        self.0.request(step, request);
-        self.1.request(step, request);
-    }
-    fn ingress(&mut self, step: u64, input: &Ingress) {
-        self.0.ingress(step, input);
-        self.1.ingress(step, input);
-    }
-    fn refused(&mut self, step: u64, refusal: &Refusal) {
-        self.0.refused(step, refusal);
-        self.1.refused(step, refusal);
-    }
-    fn stepped(&mut self, kernel: &ProtocolMachineKernel) {
-        self.0.stepped(kernel);
-        self.1.stepped(kernel);
-    }
-    fn rested(&mut self, kernel: &ProtocolMachineKernel, rest: &Rest) {
-        self.0.rested(kernel, rest);
-        self.1.rested(kernel, rest);
+    #[inline]
+    fn observe(&mut self, observation: Observation<'_>) {
+        self.0.observe(observation);
+        self.1.observe(observation);
     }
 }
 
-/// An observer that may be absent.
+/// A sink that may be absent.
 impl<S: Sink> Sink for Option<S> {
-    fn wants_events(&self) -> bool {
-        self.as_ref().is_some_and(Sink::wants_events)
-    }
-    fn wants_steps(&self) -> bool {
-        self.as_ref().is_some_and(Sink::wants_steps)
-    }
-    fn wants_inputs(&self) -> bool {
-        self.as_ref().is_some_and(Sink::wants_inputs)
-    }
-    fn event(&mut self, stamp: &Stamp, event: Event) {
-        if let Some(sink) = self {
-            sink.event(stamp, event);
-        }
-    }
-    fn loaded(&mut self, image: &VerifiedImage) {
-        if let Some(sink) = self {
-            sink.loaded(image);
-        }
-    }
-    fn wave(&mut self, step: u64, picks: &[WavePick]) {
-        if let Some(sink) = self {
-            sink.wave(step, picks);
-        }
+    #[inline]
+    fn interest(&self) -> Interest {
+        self.as_ref().map_or(Interest::NONE, Sink::interest)
     }
 
-    fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
+    #[inline]
+    fn observe(&mut self, observation: Observation<'_>) {
         if let Some(sink) = self {
-            sink.request(step, request);
-        }
-    }
-    fn ingress(&mut self, step: u64, input: &Ingress) {
-        if let Some(sink) = self {
-            sink.ingress(step, input);
-        }
-    }
-    fn refused(&mut self, step: u64, refusal: &Refusal) {
-        if let Some(sink) = self {
-            sink.refused(step, refusal);
-        }
-    }
-    fn stepped(&mut self, kernel: &ProtocolMachineKernel) {
-        if let Some(sink) = self {
-            sink.stepped(kernel);
-        }
-    }
-    fn rested(&mut self, kernel: &ProtocolMachineKernel, rest: &Rest) {
-        if let Some(sink) = self {
-            sink.rested(kernel, rest);
+            sink.observe(observation);
         }
     }
 }
@@ -270,24 +220,18 @@ impl<S: Sink> Sink for Option<S> {
 mod tests {
     use super::*;
 
-    /// A sink that wants events, steps and inputs as given.
-    struct Wants([bool; 3]);
+    /// A sink that wants this.
+    struct Wants(Interest);
 
     impl Sink for Wants {
-        fn wants_events(&self) -> bool {
-            self.0[0]
+        fn interest(&self) -> Interest {
+            self.0
         }
-        fn wants_steps(&self) -> bool {
-            self.0[1]
-        }
-        fn wants_inputs(&self) -> bool {
-            self.0[2]
-        }
-        fn event(&mut self, _: &Stamp, _: Event) {}
+        fn observe(&mut self, _: Observation<'_>) {}
     }
 
-    fn wants(sink: impl Sink) -> [bool; 3] {
-        [sink.wants_events(), sink.wants_steps(), sink.wants_inputs()]
+    fn of(sink: impl Sink) -> Interest {
+        sink.interest()
     }
 
     /// A composed sink wants what any of its parts wants. Otherwise a recorder next to another
@@ -295,26 +239,34 @@ mod tests {
     #[test]
     fn a_composed_sink_wants_what_any_part_wants() {
         let each = [false, true];
-        let all = each.map(|a| each.map(|b| each.map(|c| [a, b, c])));
+        let all = each.map(|events| {
+            each.map(|steps| {
+                each.map(|inputs| Interest {
+                    events,
+                    steps,
+                    inputs,
+                })
+            })
+        });
         let all = all.as_flattened().as_flattened();
         for one in all {
-            assert_eq!(wants(&mut Wants(*one)), *one);
-            assert_eq!(wants(Some(Wants(*one))), *one);
+            assert_eq!(of(&mut Wants(*one)), *one);
+            assert_eq!(Some(Wants(*one)).interest(), *one);
             for other in all {
-                let either = [0, 1, 2].map(|n| one[n] || other[n]);
-                assert_eq!(wants((Wants(*one), Wants(*other))), either);
+                let either = Interest {
+                    events: one.events || other.events,
+                    steps: one.steps || other.steps,
+                    inputs: one.inputs || other.inputs,
+                };
+                assert_eq!((Wants(*one), Wants(*other)).interest(), either);
             }
         }
-        assert_eq!(wants(None::<Wants>), [false; 3]);
-        assert_eq!(wants(NoSink), [false; 3]);
-        struct Silent;
-        impl Sink for Silent {
-            fn event(&mut self, _: &Stamp, _: Event) {}
+        assert_eq!(None::<Wants>.interest(), Interest::NONE);
+        assert_eq!(NoSink.interest(), Interest::NONE);
+        struct Default;
+        impl Sink for Default {
+            fn observe(&mut self, _: Observation<'_>) {}
         }
-        assert_eq!(
-            wants(Silent),
-            [true; 3],
-            "a sink wants everything by default"
-        );
+        assert_eq!(Default.interest(), Interest::ALL);
     }
 }

@@ -2,8 +2,8 @@
 
 use antiphon_machine::bounds::{IMAGE_LEN_MAX, SORT_DEPTH_MAX};
 use antiphon_machine::{
-    Canonical, DeterminismMode, EffectId, EffectRequest, Event, Ingress, Outcome,
-    ProtocolMachineKernel, Refusal, Rest, Sink, Stamp, Value, VerifiedImage, WavePick,
+    Canonical, DeterminismMode, EffectId, EffectRequest, Ingress, Interest, Observation, Outcome,
+    ProtocolMachineKernel, Refusal, Sink, Value, VerifiedImage, WavePick,
 };
 
 use crate::checks::{Checks, stop_of};
@@ -186,15 +186,29 @@ impl<W: Store> Recorder<W> {
 
 impl<W: Store> Sink for Recorder<W> {
     #[inline]
-    fn wants_events(&self) -> bool {
-        !self.checks.is_off()
+    fn interest(&self) -> Interest {
+        Interest {
+            events: !self.checks.is_off(),
+            ..Interest::ALL
+        }
     }
 
     #[inline]
-    fn event(&mut self, stamp: &Stamp, event: Event) {
-        self.checks.event(stamp, &event);
+    fn observe(&mut self, observation: Observation<'_>) {
+        match observation {
+            Observation::Event { stamp, event } => self.checks.event(stamp, event),
+            Observation::Loaded(image) => self.loaded(image),
+            Observation::Wave { step, picks } => self.wave(step, picks),
+            Observation::Request { step, request } => self.request(step, request),
+            Observation::Input { step, input } => self.input(step, input),
+            Observation::Refused { refusal, .. } => self.refused(refusal),
+            Observation::Stepped(kernel) => self.stepped(kernel),
+            Observation::Rested(kernel, _) => self.rested(kernel),
+        }
     }
+}
 
+impl<W: Store> Recorder<W> {
     fn loaded(&mut self, image: &VerifiedImage) {
         if self.images.contains(image.digest()) {
             return;
@@ -224,7 +238,7 @@ impl<W: Store> Sink for Recorder<W> {
     }
 
     #[inline]
-    fn ingress(&mut self, step: u64, input: &Ingress) {
+    fn input(&mut self, step: u64, input: &Ingress) {
         let asked = self.asked.take();
         if let Ingress::Outcome { effect, outcome } = input {
             let shallow = shallow(outcome);
@@ -249,7 +263,7 @@ impl<W: Store> Sink for Recorder<W> {
         self.write(|r| r.writer.put(|out| encode_input(step, input, out)));
     }
 
-    fn refused(&mut self, _: u64, refusal: &Refusal) {
+    fn refused(&mut self, refusal: &Refusal) {
         self.write(|r| r.writer.put(|out| encode_refused(refusal, out)));
     }
 
@@ -260,7 +274,7 @@ impl<W: Store> Sink for Recorder<W> {
         }
     }
 
-    fn rested(&mut self, kernel: &ProtocolMachineKernel, _: &Rest) {
+    fn rested(&mut self, kernel: &ProtocolMachineKernel) {
         if kernel.step_index() >= self.due_at_rest && !self.checks.is_off() {
             self.checkpoint(kernel);
         }

@@ -8,9 +8,9 @@ use std::sync::Arc;
 use antiphon_codec::{Encoder, scan};
 use antiphon_machine::{
     Canonical, CodeImage, CoroutineId, DeterminismMode, EffectId, EffectRequest, Event, Ingress,
-    Job, NoSink, ObsEvent, OperationId, Outcome, Pick, ProtocolMachineConfig,
-    ProtocolMachineKernel, ReadError, Refusal, Resumed, SessionId, Sink, Stamp, Step, Taken, Turn,
-    VerifyError, WaveBuffers, WaveCertificate, WaveRefusal,
+    Interest, Job, NoSink, ObsEvent, Observation, OperationId, Outcome, Pick,
+    ProtocolMachineConfig, ProtocolMachineKernel, ReadError, Refusal, Resumed, SessionId, Sink,
+    Stamp, Step, Taken, Turn, VerifyError, WaveBuffers, WaveCertificate, WaveRefusal,
 };
 
 use crate::checkpoint::{Anchor, CheckpointError, StoredMachine, digests_text};
@@ -509,7 +509,11 @@ impl<S: Sink> Player<S> {
             if !bytes.starts_with(&self.scratch) {
                 return None;
             }
-            self.observer.sink.request(now, &live);
+            let request = Observation::Request {
+                step: now,
+                request: &live,
+            };
+            self.observer.sink.observe(request);
             self.last_request = self.pending.pop_front();
             self.requests += 1;
             return Some(self.scratch.len());
@@ -628,7 +632,11 @@ impl<S: Sink> Player<S> {
             let got = Request::of(now, &live);
             return Err(self.request_differs(entry, bytes, got));
         }
-        self.observer.sink.request(now, &live);
+        let request = Observation::Request {
+            step: now,
+            request: &live,
+        };
+        self.observer.sink.observe(request);
         self.last_request = self.pending.pop_front();
         self.requests += 1;
         Ok(())
@@ -675,11 +683,14 @@ impl<S: Sink> Player<S> {
                 if let Step::Effect(effect) = step {
                     self.pending.push_back(effect);
                 }
-                self.observer.sink.stepped(&self.kernel);
+                self.observer
+                    .sink
+                    .observe(Observation::Stepped(&self.kernel));
                 true
             }
             Turn::Rest(rest) => {
-                self.observer.sink.rested(&self.kernel, &rest);
+                let rested = Observation::Rested(&self.kernel, &rest);
+                self.observer.sink.observe(rested);
                 false
             }
         }
@@ -710,7 +721,9 @@ impl<S: Sink> Player<S> {
         self.pick = self.buffers.steps().next_back();
         let effects = self.buffers.asked().map(|(effect, _)| effect);
         self.pending.extend(effects);
-        self.observer.sink.stepped(&self.kernel);
+        self.observer
+            .sink
+            .observe(Observation::Stepped(&self.kernel));
         Ok(())
     }
 
@@ -734,7 +747,7 @@ impl<S: Sink> Player<S> {
         let image = CodeImage::from_bytes(bytes, CodeImage::LIMITS).map_err(Stopped::Image)?;
         let image = image.verify().map_err(|e| Stopped::Unsound(Box::new(e)))?;
         let image = Arc::new(image);
-        self.observer.sink.loaded(&image);
+        self.observer.sink.observe(Observation::Loaded(&image));
         self.kernel.load(&image);
         Ok(())
     }
@@ -925,23 +938,46 @@ impl<S> Observer<S> {
 
 impl<S: Sink> Sink for Observer<S> {
     #[inline]
-    fn wants_events(&self) -> bool {
-        self.keeps_recent || !self.checks.is_off() || self.sink.wants_events()
+    fn interest(&self) -> Interest {
+        Interest {
+            events: self.keeps_recent || !self.checks.is_off() || self.sink.interest().events,
+            ..Interest::ALL
+        }
     }
 
     #[inline]
-    fn event(&mut self, stamp: &Stamp, event: Event) {
-        if self.sink.wants_events() {
-            self.sink.event(stamp, event.clone());
+    fn observe(&mut self, observation: Observation<'_>) {
+        match observation {
+            Observation::Event { stamp, event } => {
+                if self.sink.interest().events {
+                    self.sink.observe(observation);
+                }
+                self.event(stamp, event);
+            }
+            Observation::Input { .. } | Observation::Refused { .. } => {
+                self.sink.observe(observation);
+            }
+            // The player reports these itself, when they have been compared.
+            Observation::Loaded(_)
+            | Observation::Wave { .. }
+            | Observation::Request { .. }
+            | Observation::Stepped(_)
+            | Observation::Rested(..) => {}
         }
-        self.checks.event(stamp, &event);
+    }
+}
+
+impl<S: Sink> Observer<S> {
+    #[inline]
+    fn event(&mut self, stamp: &Stamp, event: &Event) {
+        self.checks.event(stamp, event);
         if !self.keeps_recent {
             return;
         }
-        let operation = self.operation(stamp.session, &event);
+        let operation = self.operation(stamp.session, event);
         let event = ObsEvent {
             stamp: *stamp,
-            event,
+            event: event.clone(),
         };
         let event = (event, operation);
         match self.recent.get_mut(self.at) {
@@ -949,14 +985,6 @@ impl<S: Sink> Sink for Observer<S> {
             None => self.recent.push(event),
         }
         self.at = (self.at + 1) % RECENT_MAX;
-    }
-
-    fn ingress(&mut self, step: u64, input: &Ingress) {
-        self.sink.ingress(step, input);
-    }
-
-    fn refused(&mut self, step: u64, refusal: &Refusal) {
-        self.sink.refused(step, refusal);
     }
 }
 

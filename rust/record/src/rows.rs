@@ -11,8 +11,9 @@ use std::sync::Arc;
 
 use antiphon_machine::text::{Printer, line};
 use antiphon_machine::{
-    Class, CoroutineId, EffectId, EffectRequest, Event, Ingress, LabelId, ObsEvent, OperationId,
-    ProtocolMachineKernel, Refusal, RoleId, SessionId, Sink, SortId, Stamp, Value, VerifiedImage,
+    Class, CoroutineId, EffectId, EffectRequest, Event, Ingress, LabelId, ObsEvent, Observation,
+    OperationId, ProtocolMachineKernel, Refusal, RoleId, SessionId, Sink, SortId, Stamp, Value,
+    VerifiedImage,
 };
 
 use crate::describe;
@@ -673,6 +674,19 @@ impl<O: RowObserver> RowSink<O> {
 }
 
 impl<O: RowObserver> Sink for RowSink<O> {
+    fn observe(&mut self, observation: Observation<'_>) {
+        match observation {
+            Observation::Event { stamp, event } => self.event(stamp, event.clone()),
+            Observation::Loaded(image) => self.loaded(image),
+            Observation::Request { step, request } => self.request(step, request),
+            Observation::Input { step, input } => self.input(step, input),
+            Observation::Refused { step, refusal } => self.refused(step, refusal),
+            Observation::Wave { .. } | Observation::Stepped(_) | Observation::Rested(..) => {}
+        }
+    }
+}
+
+impl<O: RowObserver> RowSink<O> {
     fn loaded(&mut self, image: &VerifiedImage) {
         let digest = *image.digest();
         let entry = self.images.entry(digest);
@@ -704,7 +718,7 @@ impl<O: RowObserver> Sink for RowSink<O> {
         self.observer.row(row, image);
     }
 
-    fn ingress(&mut self, step: u64, input: &Ingress) {
+    fn input(&mut self, step: u64, input: &Ingress) {
         let clock = self.now();
         let image = session_of(input).and_then(|session| self.image(session));
         let at = (step, clock);

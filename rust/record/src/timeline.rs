@@ -3,7 +3,7 @@
 use std::collections::VecDeque;
 use std::io::Read;
 
-use antiphon_machine::{Event, ObsEvent, ProtocolMachineKernel, Sink, Stamp};
+use antiphon_machine::{ObsEvent, Observation, ProtocolMachineKernel, Sink};
 
 use crate::divergence::Divergence;
 use crate::entry::{Entry, Header};
@@ -45,11 +45,13 @@ pub struct Timeline<R> {
 struct Buffer(VecDeque<ObsEvent>);
 
 impl Sink for Buffer {
-    fn event(&mut self, stamp: &Stamp, event: Event) {
-        self.0.push_back(ObsEvent {
-            stamp: *stamp,
-            event,
-        });
+    fn observe(&mut self, observation: Observation<'_>) {
+        if let Observation::Event { stamp, event } = observation {
+            self.0.push_back(ObsEvent {
+                stamp: *stamp,
+                event: event.clone(),
+            });
+        }
     }
 }
 

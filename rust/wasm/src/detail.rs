@@ -3,10 +3,11 @@
 
 use antiphon_machine::text::{Printed, Printer};
 use antiphon_machine::{
-    Event, Ingress, ObsEvent, Outcome, ProtocolMachineKernel, SortId, Value, VerifiedImage,
+    Event, Ingress, ObsEvent, Observation, Outcome, ProtocolMachineKernel, SortId, Value,
+    VerifiedImage,
 };
-use antiphon_record::describe;
 use antiphon_record::rows::{Row, RowBuilder, Source};
+use antiphon_record::{Request, describe};
 use serde::Serialize;
 
 /// The maximum length of a value's text, in bytes. A longer value is cut and marked as cut.
@@ -23,6 +24,30 @@ pub(crate) struct Capture {
 }
 
 impl Capture {
+    /// Records what the replay observes as rows without an image.
+    pub(crate) fn observe(&mut self, observation: Observation<'_>) {
+        match observation {
+            Observation::Event { stamp, event } => {
+                let (stamp, event) = (*stamp, event.clone());
+                self.record(|builder| builder.event(ObsEvent { stamp, event }, None));
+            }
+            Observation::Request { step, request } => {
+                let request = Request::of(step, request);
+                self.record(|builder| builder.request(request, 0, None));
+            }
+            Observation::Input { step, input } => {
+                self.record(|builder| builder.input((step, 0), input.clone(), None));
+            }
+            Observation::Refused { step, refusal } => {
+                self.record(|builder| builder.refused((step, 0), *refusal));
+            }
+            Observation::Loaded(_)
+            | Observation::Wave { .. }
+            | Observation::Stepped(_)
+            | Observation::Rested(..) => {}
+        }
+    }
+
     /// Captures the row of this step that `before` rows of the step precede. The kernel has not
     /// taken the step yet.
     pub(crate) fn new(step: u64, before: usize, kernel: &ProtocolMachineKernel) -> Capture {

@@ -7,14 +7,11 @@ use std::io::Cursor;
 use std::rc::Rc;
 use std::sync::Arc;
 
-use antiphon_machine::{
-    EffectRequest, Event, Ingress, ObsEvent, Phase, ProtocolMachineKernel, Refusal, Sink, Stamp,
-    VerifiedImage,
-};
+use antiphon_machine::{Interest, Observation, Phase, ProtocolMachineKernel, Sink};
 use antiphon_record::rows::RowSink;
 use antiphon_record::{
-    Cause, Damage, Divergence, Header, OpenError, Progress, Replay, ReplayError, Report, Request,
-    Tail, Verdict,
+    Cause, Damage, Divergence, Header, OpenError, Progress, Replay, ReplayError, Report, Tail,
+    Verdict,
 };
 use serde_json::json;
 
@@ -392,54 +389,17 @@ fn of_replay(error: &ReplayError) -> Problem {
 }
 
 impl Sink for Tap {
-    fn wants_events(&self) -> bool {
-        !matches!(self, Tap::Off)
-    }
-
-    fn event(&mut self, stamp: &Stamp, event: Event) {
-        match self {
-            Tap::Rows(rows) => rows.event(stamp, event),
-            Tap::Capture(capture) => {
-                let stamp = *stamp;
-                capture.record(|builder| builder.event(ObsEvent { stamp, event }, None));
-            }
-            Tap::Off => {}
+    fn interest(&self) -> Interest {
+        Interest {
+            events: !matches!(self, Tap::Off),
+            ..Interest::ALL
         }
     }
 
-    fn loaded(&mut self, image: &VerifiedImage) {
-        if let Tap::Rows(rows) = self {
-            rows.loaded(image);
-        }
-    }
-
-    fn request(&mut self, step: u64, request: &EffectRequest<'_>) {
+    fn observe(&mut self, observation: Observation<'_>) {
         match self {
-            Tap::Rows(rows) => rows.request(step, request),
-            Tap::Capture(capture) => {
-                let request = Request::of(step, request);
-                capture.record(|builder| builder.request(request, 0, None));
-            }
-            Tap::Off => {}
-        }
-    }
-
-    fn ingress(&mut self, step: u64, input: &Ingress) {
-        match self {
-            Tap::Rows(rows) => rows.ingress(step, input),
-            Tap::Capture(capture) => {
-                capture.record(|builder| builder.input((step, 0), input.clone(), None));
-            }
-            Tap::Off => {}
-        }
-    }
-
-    fn refused(&mut self, step: u64, refusal: &Refusal) {
-        match self {
-            Tap::Rows(rows) => rows.refused(step, refusal),
-            Tap::Capture(capture) => {
-                capture.record(|builder| builder.refused((step, 0), *refusal));
-            }
+            Tap::Rows(rows) => rows.observe(observation),
+            Tap::Capture(capture) => capture.observe(observation),
             Tap::Off => {}
         }
     }

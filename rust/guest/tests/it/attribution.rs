@@ -16,8 +16,8 @@ use antiphon_language::safety::Limits;
 use antiphon_language::source::Source;
 use antiphon_language::{NoModules, compile_source};
 use antiphon_machine::{
-    Class, EffectHandler, EffectRequest, Event, FromFn, Outcome, Reply, Rest, RoleId, Sink, Sort,
-    SortId, Stamp, State, Value, VerifiedImage,
+    Class, EffectHandler, EffectRequest, Event, FromFn, Observation, Outcome, Reply, Rest, RoleId,
+    Sink, Sort, SortId, State, Value, VerifiedImage,
 };
 use antiphon_wire::{
     AgentEvent, AgentLink, AgentOffer, Deframer, Envelope, ErrorCode, ErrorReply, ExecOutput,
@@ -238,7 +238,10 @@ struct Witness {
 }
 
 impl Sink for Witness {
-    fn event(&mut self, _: &Stamp, event: Event) {
+    fn observe(&mut self, observation: Observation<'_>) {
+        let Observation::Event { event, .. } = observation else {
+            return;
+        };
         let (Event::Sent(message) | Event::Offered(message)) = event else {
             return;
         };
@@ -248,7 +251,7 @@ impl Sink for Witness {
                 from,
                 to,
                 label: self.image.label_name(message.label).to_owned(),
-                payload: message.payload,
+                payload: message.payload.clone(),
             });
         }
     }

@@ -16,8 +16,8 @@ use antiphon_language::safety::Limits;
 use antiphon_language::source::Source;
 use antiphon_language::{NoModules, compile_source};
 use antiphon_machine::{
-    Class, EffectHandler, EffectId, EffectRequest, End, Event, FromFn, Ingress, NoSink, Outcome,
-    Phase, Reply, Rest, SessionId, Sink, Stamp, Value, VerifiedImage,
+    Class, EffectHandler, EffectId, EffectRequest, End, Event, FromFn, Ingress, NoSink,
+    Observation, Outcome, Phase, Reply, Rest, SessionId, Sink, Value, VerifiedImage,
 };
 
 fn image(text: &str, name: &str) -> Arc<VerifiedImage> {
@@ -191,8 +191,10 @@ impl EffectHandler for App {
 struct Faults(Vec<String>);
 
 impl Sink for Faults {
-    fn event(&mut self, _: &Stamp, event: Event) {
-        if let Event::Faulted { .. } = &event {
+    fn observe(&mut self, observation: Observation<'_>) {
+        if let Observation::Event { event, .. } = observation
+            && let Event::Faulted { .. } = event
+        {
             self.0.push(format!("{event:?}"));
         }
     }

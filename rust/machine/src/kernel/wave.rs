@@ -17,7 +17,7 @@ use crate::outcome::Reply;
 use crate::queue::{Queued, ReadyQueue};
 use crate::schedule::{Driver, Run};
 use crate::session::{Phase, Session};
-use crate::sink::{NoSink, Sink};
+use crate::sink::{NoSink, Observation, Sink};
 use crate::step::{self, Context};
 use crate::verify::VerifiedImage;
 use crate::wave::{Footprint, WaveCertificate, WavePick, WaveRefusal};
@@ -291,7 +291,7 @@ impl ProtocolMachineKernel {
             config: &self.config,
             queue: &self.queue,
             clock: self.clock,
-            wants_events: sink.wants_events(),
+            wants_events: sink.interest().events,
         };
         let mut jobs = jobs(&common, &mut self.sessions, picks, &row_of, buffers);
         run(&mut jobs);
@@ -338,7 +338,7 @@ impl ProtocolMachineKernel {
         sink: &mut S,
     ) -> u64 {
         let start = self.step_index;
-        sink.wave(start, picks);
+        sink.observe(Observation::Wave { step: start, picks });
         for buffer in &mut buffers.jobs {
             let Some(result) = buffer.result else {
                 continue;
@@ -348,7 +348,8 @@ impl ProtocolMachineKernel {
                     false => self.step_index,
                     true => start,
                 };
-                sink.event(&stamp, event);
+                let (stamp, event) = (&stamp, &event);
+                sink.observe(Observation::Event { stamp, event });
             }
             self.step_index += buffer.steps.len() as u64;
             self.outstanding = self.outstanding + result.effects - result.effects_before;

@@ -20,7 +20,7 @@ use crate::input::{On, Resumed, Step, Stepped};
 use crate::mutant::{self, active};
 use crate::outcome::{Failure, FailureKind, Outcome};
 use crate::session::{Coroutine, Effect, Endpoint, Phase, Session, Status, Witness, WitnessKind};
-use crate::sink::Sink;
+use crate::sink::{Observation, Sink};
 use crate::value::Value;
 use crate::verify::{Point, VerifiedImage};
 
@@ -366,14 +366,15 @@ pub(crate) fn emit<S: Sink>(
     sink: &mut S,
     event: impl FnOnce() -> Event,
 ) {
-    if sink.wants_events() {
+    if sink.interest().events {
         let stamp = Stamp {
             session,
             index: *events,
             step: cx.step,
             clock: cx.clock,
         };
-        sink.event(&stamp, event());
+        let (stamp, event) = (&stamp, &event());
+        sink.observe(Observation::Event { stamp, event });
     }
     *events += 1;
 }

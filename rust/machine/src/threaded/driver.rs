@@ -11,7 +11,7 @@ use crate::input::{Resumed, Step, Turn};
 use crate::kernel::{Answer, Job, ProtocolMachineKernel, WaveBuffers};
 use crate::machine::{self, Round};
 use crate::outcome::Reply;
-use crate::sink::Sink;
+use crate::sink::{Observation, Sink};
 use crate::wave::{Fallbacks, WaveCertificate};
 
 /// Threads that a driver may have: more than machines have cores, and few enough to start.
@@ -161,7 +161,8 @@ impl NativeThreadedDriver {
         sink: &mut S,
     ) -> Round {
         let (pool, panics) = (&self.pool, &self.panics);
-        let keep: fn(&mut Job<'_>, Reply) = if sink.wants_events() || sink.wants_inputs() {
+        let interest = sink.interest();
+        let keep: fn(&mut Job<'_>, Reply) = if interest.events || interest.inputs {
             |job, reply| job.answer(reply)
         } else {
             |job, reply| job.take_in(reply)
@@ -178,7 +179,7 @@ impl NativeThreadedDriver {
                 self.report.picks += picks as u64;
                 self.report.steps += steps;
                 self.answer(kernel, handlers, sink);
-                sink.stepped(kernel);
+                sink.observe(Observation::Stepped(kernel));
                 Round::Wave { picks, steps }
             }
         }
@@ -206,7 +207,8 @@ impl NativeThreadedDriver {
                 }
                 Answer::Reply(reply) => {
                     if let Some(request) = kernel.request(effect) {
-                        sink.request(kernel.step_index(), &request);
+                        let (step, request) = (kernel.step_index(), &request);
+                        sink.observe(Observation::Request { step, request });
                     }
                     machine::answer(kernel, sink, effect, reply)
                 }
@@ -231,9 +233,9 @@ impl NativeThreadedDriver {
                 if let Step::Effect(effect) = *step {
                     self.ask(kernel, handlers, sink, effect);
                 }
-                sink.stepped(kernel);
+                sink.observe(Observation::Stepped(kernel));
             }
-            Turn::Rest(rest) => sink.rested(kernel, rest),
+            Turn::Rest(rest) => sink.observe(Observation::Rested(kernel, rest)),
         }
         turn
     }

@@ -97,7 +97,10 @@ fn another_event_is_outside_the_envelope() {
         step: 6,
         clock: 0,
     };
-    b.event(&stamp, Event::Closed);
+    b.observe(Observation::Event {
+        stamp: &stamp,
+        event: &Event::Closed,
+    });
     assert_eq!(outside(&a, &b), Outside::Trace { session, at: 2 });
     let text = diff(&a, &b).to_string();
     assert_eq!(text, "outside the envelope: event 2 of session 1 differs");

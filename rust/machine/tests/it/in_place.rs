@@ -19,15 +19,31 @@ struct LogSink {
 }
 
 impl Sink for LogSink {
-    fn wants_steps(&self) -> bool {
-        self.steps
+    fn interest(&self) -> Interest {
+        Interest {
+            events: true,
+            steps: self.steps,
+            inputs: !self.skips_inputs,
+        }
     }
 
-    fn wants_inputs(&self) -> bool {
-        !self.skips_inputs
+    fn observe(&mut self, observation: Observation<'_>) {
+        match observation {
+            Observation::Event { stamp, event } => self.event(stamp, event),
+            Observation::Request { step, request } => self.request(step, request),
+            Observation::Input { step, input } => self.lines.push(format!("{step}: {input:?}")),
+            Observation::Refused { step, refusal } => {
+                self.lines.push(format!("{step}: {refusal:?}"));
+            }
+            Observation::Stepped(kernel) => self.stepped(kernel),
+            Observation::Rested(kernel, rest) => self.rested(kernel, rest),
+            Observation::Loaded(_) | Observation::Wave { .. } => {}
+        }
     }
+}
 
-    fn event(&mut self, stamp: &Stamp, event: Event) {
+impl LogSink {
+    fn event(&mut self, stamp: &Stamp, event: &Event) {
         self.lines.push(format!("{stamp:?} {event:?}"));
     }
 
@@ -37,14 +53,6 @@ impl Sink for LogSink {
         let (again, until) = (request.attempt(), request.deadline());
         let line = format!("{step}: {role:?} requests {effect:?} {again} {until:?} {args:?}");
         self.lines.push(line);
-    }
-
-    fn ingress(&mut self, step: u64, input: &Ingress) {
-        self.lines.push(format!("{step}: {input:?}"));
-    }
-
-    fn refused(&mut self, step: u64, refusal: &Refusal) {
-        self.lines.push(format!("{step}: {refusal:?}"));
     }
 
     fn stepped(&mut self, kernel: &ProtocolMachineKernel) {
@@ -298,14 +306,10 @@ impl PanickingSink<'_> {
 }
 
 impl Sink for PanickingSink<'_> {
-    fn event(&mut self, _: &Stamp, _: Event) {}
-
-    fn request(&mut self, _: u64, _: &EffectRequest<'_>) {
-        self.count();
-    }
-
-    fn ingress(&mut self, _: u64, _: &Ingress) {
-        self.count();
+    fn observe(&mut self, observation: Observation<'_>) {
+        if let Observation::Request { .. } | Observation::Input { .. } = observation {
+            self.count();
+        }
     }
 }
 

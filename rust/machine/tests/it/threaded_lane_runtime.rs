@@ -313,16 +313,21 @@ struct Inputs {
 }
 
 impl Sink for Inputs {
-    fn wants_events(&self) -> bool {
-        false
+    fn interest(&self) -> Interest {
+        Interest {
+            events: false,
+            ..Interest::ALL
+        }
     }
-    fn event(&mut self, _: &Stamp, _: Event) {}
-    fn request(&mut self, _: u64, request: &EffectRequest<'_>) {
-        self.requests.push(request.effect());
-    }
-    fn ingress(&mut self, _: u64, input: &Ingress) {
-        if let Ingress::Outcome { effect, .. } = input {
-            self.outcomes.push(*effect);
+
+    fn observe(&mut self, observation: Observation<'_>) {
+        match observation {
+            Observation::Request { request, .. } => self.requests.push(request.effect()),
+            Observation::Input {
+                input: Ingress::Outcome { effect, .. },
+                ..
+            } => self.outcomes.push(*effect),
+            _ => {}
         }
     }
 }

@@ -4,7 +4,7 @@
 use std::io::Read;
 use std::slice;
 
-use antiphon_machine::{EffectId, SessionId, Value};
+use antiphon_machine::{EffectId, Observation, SessionId, Sink, Value};
 use antiphon_record::bounds::MAGIC;
 use antiphon_record::{
     Cause, Damage, Entry, Flush, OpenError, Reader, RecordError, Recorder, Tail, Verdict, Writer,
@@ -206,7 +206,10 @@ fn dropping_a_recorder_writes_its_last_record() {
         let mut recorder =
             Recorder::create(&mut kept, &full(), Flush::default()).expect("memory does not fail");
         let input = antiphon_machine::Ingress::AdvanceClock { ticks: 5 };
-        antiphon_machine::Sink::ingress(&mut recorder, 0, &input);
+        recorder.observe(Observation::Input {
+            step: 0,
+            input: &input,
+        });
     }
     let report = replay(&kept[..]).expect("a header");
     assert_eq!((report.inputs, report.last.clock), (1, 5));
@@ -242,7 +245,8 @@ fn a_full_disk_stops_the_recording_and_not_the_run() {
     let mut disk = Full(Vec::new(), 611);
     let mut recorder = Recorder::create(&mut disk, &full(), Flush::default()).expect("room");
     for ticks in 0..200 {
-        recorder.ingress(0, &Ingress::AdvanceClock { ticks });
+        let input = &Ingress::AdvanceClock { ticks };
+        recorder.observe(Observation::Input { step: 0, input });
         if ticks % 10 == 9 {
             recorder.flush();
         }
@@ -371,9 +375,12 @@ fn the_flush_policy_decides_when_the_medium_is_written_and_synced() {
         let kernel = antiphon_machine::ProtocolMachineKernel::new(full().config);
         for _ in 0..5 {
             let input = antiphon_machine::Ingress::AdvanceClock { ticks: 1 };
-            antiphon_machine::Sink::ingress(&mut recorder, 0, &input);
+            recorder.observe(Observation::Input {
+                step: 0,
+                input: &input,
+            });
             let rest = antiphon_machine::Rest::Done;
-            antiphon_machine::Sink::rested(&mut recorder, &kernel, &rest);
+            recorder.observe(Observation::Rested(&kernel, &rest));
         }
         recorder.finish(&kernel).expect("the sink does not fail");
         (medium.writes, medium.syncs)
