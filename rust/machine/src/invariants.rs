@@ -173,9 +173,9 @@ impl Watch {
         }
     }
 
-    /// Invariant 8: a refused input changes nothing. Compares the canonical bytes of the machine
-    /// before and after such an input. The caller supplies them, because [`Observation::Refused`] does not
-    /// see the kernel.
+    /// Invariant 8: a refused input changes nothing. Compares the canonical bytes of the
+    /// machine before and after such an input. The caller supplies them, because
+    /// [`Observation::Refused`] does not see the kernel.
     pub fn unchanged(&mut self, before: &[u8], after: &[u8]) {
         if before != after {
             self.found(
