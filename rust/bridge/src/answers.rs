@@ -71,6 +71,7 @@ impl Answers {
         match self.known.get(&case) {
             Some(known) => *known == output,
             None => {
+                self.known.insert(case, output);
                 self.added.insert(case, output);
                 true
             }

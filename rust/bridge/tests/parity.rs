@@ -8,18 +8,19 @@ use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
+use antiphon_bridge::answers::{case_digest, output_digest};
 use antiphon_bridge::case::{Action, Case};
 use antiphon_bridge::compare::{Comparison, DivergenceKind};
 use antiphon_bridge::fixture::read_fixtures;
 use antiphon_bridge::oracle::write_corpus;
 use antiphon_bridge::recording::case_of_recording;
 use antiphon_bridge::scope::Part;
-use antiphon_bridge::{hand, random};
+use antiphon_bridge::{hand, random, run};
 use antiphon_machine::Ingress;
 
 mod common;
 
-use common::{Suite, oracle};
+use common::{Kept, ORACLE, Suite, oracle};
 
 /// The environment variable with the number of random cases; a long run sets it to more.
 const RANDOM_VARIABLE: &str = "ANTIPHON_PARITY_RANDOM";
@@ -134,6 +135,25 @@ fn a_tampered_case_is_the_only_one_that_diverges() {
         "state · sessions · session 0 · owner",
     ];
     assert_eq!(paths, owner, "{}", done.divergences[0]);
+
+    // With the known answers, the model is run for the tampered case and no other one outside the
+    // shard, and for each case whose output by the kernel is not the model's.
+    let mut kept = Kept::open(ORACLE);
+    let compared = oracle().compare_known(&clean, &mut kept.answers, |_, _| {});
+    compared.unwrap_or_else(|error| panic!("{error}"));
+    kept.save();
+    for (n, case) in tampered.iter().enumerate() {
+        let digest = case_digest(case);
+        let kernel = || output_digest(&run::encode(&run::run(case)));
+        let must_ask = kept.answers.must_ask(&digest, kernel);
+        assert_eq!(
+            must_ask,
+            n == at || kept.is_in_shard(&digest),
+            "{}",
+            case.name
+        );
+        assert!(kept.answers.must_ask(&digest, || [0; 32]), "{}", case.name);
+    }
 }
 
 /// The model refuses bytes that are not a case, and still runs the other cases.

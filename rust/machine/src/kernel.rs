@@ -367,20 +367,19 @@ impl ProtocolMachineKernel {
     /// In builds with debug assertions, stops a run whose session breaks an invariant.
     #[inline]
     fn assert_session(&self, id: SessionId) {
-        #[cfg(any(test, debug_assertions))]
-        if mutant::is_none_active()
+        if cfg!(debug_assertions)
+            && mutant::is_none_active()
             && let Err(broken) = self.check_session(&self.sessions[id.index()])
         {
             panic!("{broken}");
         }
-        let _ = id;
     }
 
     /// In builds with debug assertions, stops a run whose machine breaks an invariant.
     #[inline]
     fn assert_machine(&self) {
-        #[cfg(any(test, debug_assertions))]
-        if mutant::is_none_active()
+        if cfg!(debug_assertions)
+            && mutant::is_none_active()
             && let Err(broken) = self.check()
         {
             panic!("{broken}");

@@ -153,8 +153,7 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
     ///
     /// An outcome that the handler returns at once is taken in between two steps. A panic of the
     /// handler reaches the caller; the machine is consistent after it, and the effect is still
-    /// outstanding. After a panic of a sink at an event the machine is not
-    /// consistent.
+    /// outstanding. After a panic of a sink at an event the machine is not consistent.
     pub fn run(&mut self, steps_max: u64) -> Option<Rest> {
         let mut left = steps_max;
         while left > 0 {

@@ -173,13 +173,13 @@ pub(crate) fn active(number: u16) -> bool {
 
 /// Whether no mutant is active on this thread. Invariant checks are skipped under a mutant: it may
 /// break any invariant, and the test must find it by comparing behaviour.
-#[cfg(all(feature = "mutants", any(test, debug_assertions)))]
+#[cfg(feature = "mutants")]
 pub(crate) fn is_none_active() -> bool {
     ACTIVE.get() == 0
 }
 
 /// Whether no mutant is active: constant `true` without the feature.
-#[cfg(all(not(feature = "mutants"), any(test, debug_assertions)))]
+#[cfg(not(feature = "mutants"))]
 pub(crate) const fn is_none_active() -> bool {
     true
 }

@@ -193,8 +193,8 @@ impl Run<'_, '_> {
 
 /// Puts the request that the coroutine has just issued to the driver. An outcome is taken in at
 /// once; a request that is made again because of it is put to the driver too. Returns whether the
-/// coroutine is ready again. Not inlined, to keep the loop of the other steps small.
-#[inline(never)]
+/// coroutine is ready again.
+#[inline(always)]
 fn ask_driver<S: Sink>(
     cx: &Context<'_>,
     session: &mut Session,

@@ -50,15 +50,16 @@ pub trait Sink {
     fn observe(&mut self, observation: Observation<'_>);
 }
 
-/// What a sink wants to be notified of. Images, waves, refusals and rests are reported to every
-/// sink.
+/// What a sink wants to be notified of. Every sink is notified of images, waves, refusals and
+/// rests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Interest {
     /// Events. Otherwise the kernel builds none.
     pub events: bool,
     /// [`Observation::Stepped`] after every single step. Otherwise one may cover several steps.
     pub steps: bool,
-    /// Inputs. Otherwise the machine may take a handler's reply in without a notification.
+    /// Requests and inputs. Otherwise the machine may ask a handler and take its reply in without a
+    /// notification.
     pub inputs: bool,
 }
 

@@ -9,7 +9,7 @@
 use std::path::PathBuf;
 use std::time::Instant;
 
-use antiphon_bridge::answers::{Answers, Shard};
+use antiphon_bridge::answers::{Answers, Digest, Shard};
 use antiphon_bridge::case::Case;
 use antiphon_bridge::compare::Divergence;
 use antiphon_bridge::coverage::Coverage;
@@ -129,6 +129,7 @@ const KIND: &str = "model-answers";
 /// The model's answers in the cache.
 pub(crate) struct Kept {
     pub(crate) answers: Answers,
+    shard: Option<Shard>,
     entry: Option<(Cache, Key)>,
 }
 
@@ -139,6 +140,7 @@ impl Kept {
             let answers = Answers::unknown();
             return Kept {
                 answers,
+                shard: None,
                 entry: None,
             };
         };
@@ -153,8 +155,14 @@ impl Kept {
         let table = table.unwrap_or_else(|problem| panic!("{problem}"));
         Kept {
             answers: Answers::known(table.rows(), shard),
+            shard: Some(shard),
             entry: Some((cache, key)),
         }
+    }
+
+    /// Whether the model is run for this case although its answer is known.
+    pub(crate) fn is_in_shard(&self, case: &Digest) -> bool {
+        self.shard.is_some_and(|shard| shard.contains(case))
     }
 
     /// Stores the answers that a run has added.
