@@ -200,3 +200,114 @@ fn check_effects(session: &Session) -> Result<(), String> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use super::*;
+    use crate::ids::OperationId;
+    use crate::input::Ingress;
+    use crate::sample;
+    use crate::session::Effect;
+    use crate::sink::NoSink;
+
+    /// A machine with one session whose two coroutines are ready.
+    fn machine() -> ProtocolMachineKernel {
+        let image = sample::bare_ping_pong();
+        let mut kernel = ProtocolMachineKernel::new(Default::default());
+        kernel.load(&image);
+        let open = Ingress::Open {
+            image: *image.digest(),
+            owner: Arc::from("me"),
+        };
+        let _ = kernel.ingress(open, &mut NoSink).expect("there is room");
+        assert_eq!(kernel.check(), Ok(()));
+        kernel
+    }
+
+    fn first() -> Pick {
+        Pick {
+            session: SessionId(0),
+            coroutine: CoroutineId(0),
+        }
+    }
+
+    /// What a check finds after a change of the machine.
+    fn found(change: impl FnOnce(&mut ProtocolMachineKernel)) -> String {
+        let mut kernel = machine();
+        change(&mut kernel);
+        kernel.check().expect_err("the change is found").to_string()
+    }
+
+    #[test]
+    fn reports_every_defect_of_the_ready_queue() {
+        let missing = found(|kernel| kernel.queue.remove(first()));
+        assert!(
+            missing.ends_with("coroutine 0 is ready and not queued"),
+            "{missing}"
+        );
+        let twice = found(|kernel| kernel.queue.push(first(), 0));
+        assert!(twice.ends_with("coroutine 0 is queued twice"), "{twice}");
+        let blocked = found(|kernel| {
+            let on = On::Empty(EdgeId(0));
+            kernel.sessions[0].coroutines[0].status = Status::Blocked(on);
+        });
+        assert!(
+            blocked.ends_with("coroutine 0 is queued and not ready"),
+            "{blocked}"
+        );
+    }
+
+    #[test]
+    fn reports_a_wrong_count_of_outstanding_effects() {
+        let counted = found(|kernel| kernel.outstanding = 1);
+        assert!(
+            counted.contains("0 effects outstanding, 1 counted"),
+            "{counted}"
+        );
+    }
+
+    /// The path that ships is checked: a run of a machine that is wrong stops at its end.
+    #[test]
+    #[should_panic(expected = "1 counted")]
+    fn a_run_checks_the_machine_at_its_end() {
+        let mut kernel = machine();
+        kernel.outstanding = 1;
+        let cancel = Ingress::Cancel {
+            session: SessionId(0),
+            owner: Arc::from("me"),
+        };
+        let _ = kernel
+            .ingress(cancel, &mut NoSink)
+            .expect("the owner cancels");
+        let _ = kernel.step(&mut NoSink);
+    }
+
+    /// A run of many steps checks the whole machine on the way.
+    #[test]
+    #[should_panic(expected = "1 counted")]
+    fn a_long_run_checks_the_machine_on_the_way() {
+        let mut kernel = machine();
+        kernel.outstanding = 1;
+        for _ in 0..=CHECK_STEPS {
+            let _ = kernel.step(&mut NoSink);
+        }
+    }
+
+    /// A turn checks the session that it stepped.
+    #[test]
+    #[should_panic(expected = "invariant 5")]
+    fn a_turn_checks_the_session_that_it_stepped() {
+        let mut kernel = machine();
+        // No coroutine waits for this effect.
+        kernel.sessions[0].effects.push(Effect {
+            number: 0,
+            deadline: None,
+            operation: OperationId(0),
+            coroutine: CoroutineId(0),
+            attempt: 0,
+        });
+        let _ = kernel.step(&mut NoSink);
+    }
+}
