@@ -193,6 +193,23 @@ fn the_quick_check_compares_sizes_only() {
     assert!(!quick(&mut place));
 }
 
+/// A manifest that was changed together with its file does not pass the quick check either.
+#[test]
+fn the_quick_check_finds_a_changed_manifest() {
+    let mut place = Place::new("quick-manifest");
+    drop(place.put(&key("a"), "text"));
+    let entry = place.path(&key("a"));
+    write(&entry.join("content/file"), "texts");
+    let manifest = entry.join("manifest");
+    let text = fs::read_to_string(&manifest).expect("it exists");
+    write(&manifest, &text.replace("file\t-\t4", "file\t-\t5"));
+    let Place { cache, console } = &mut place;
+    let found = cache.get("kind", &key("a"), Check::Sizes, console);
+    assert!(found.expect("it can be read").is_none());
+    let report = console.take_lines().join("\n");
+    assert!(report.contains("the manifest has changed"), "{report}");
+}
+
 #[test]
 fn an_entry_that_cannot_be_filled_is_not_stored() {
     let mut place = Place::new("unfilled");

@@ -6,7 +6,7 @@ use std::fmt::Write;
 use antiphon_machine::text::Printer;
 use antiphon_machine::{
     EffectRequest, Event, Failure, FailureKind, Fault, FromFn, Ingress, ObsEvent, ProtocolMachine,
-    Reply, SessionId, Stamp, VerifiedImage, sample,
+    ProtocolMachineConfig, Reply, SessionId, Stamp, VerifiedImage, sample,
 };
 use antiphon_record::rows::{Row, RowBuilder, RowKind, RowSink, Source};
 use antiphon_record::{Replay, Timeline, describe};
@@ -95,6 +95,37 @@ fn a_run_and_its_replay_have_the_same_rows() {
     let rows = moments(&bytes).into_iter().map(|(row, _)| row);
     let rows = rows.filter(|row| row.kind != RowKind::Checkpoint);
     assert_eq!(rows.collect::<Vec<_>>(), live);
+}
+
+/// Rows have the clock of the machine, also those that follow an event of an input that advances
+/// it.
+#[test]
+fn rows_have_the_clock_of_the_machine() {
+    let mut rows = Vec::new();
+    let sink = RowSink::new(|row: Row, _: Option<&VerifiedImage>| rows.push(row));
+    let later = FromFn(|_: &EffectRequest<'_>| Reply::Later);
+    let config = ProtocolMachineConfig {
+        effect_budget: Some(5),
+        ..full().config
+    };
+    let mut machine = ProtocolMachine::with_sink(config, later, sink);
+    let image = sample::ping_pong(1);
+    machine.load_choreography(&image, "me").expect("room");
+    machine.run(u64::MAX);
+    // The effect times out: an event of the input.
+    let _ = machine.ingress(Ingress::AdvanceClock { ticks: 7 });
+    machine.load_choreography(&image, "me").expect("room");
+    machine.run(u64::MAX);
+    drop(machine);
+    let advance = rows.iter().position(|row| {
+        let input = &row.source;
+        matches!(input, Source::Input(Ingress::AdvanceClock { .. }))
+    });
+    let (before, after) = rows.split_at(advance.expect("the clock advanced") + 1);
+    assert!(before.iter().all(|row| row.clock == 0), "{before:#?}");
+    assert!(after.iter().any(|row| row.kind == RowKind::TimeoutIssued));
+    assert!(after.iter().any(|row| row.kind == RowKind::Request));
+    assert!(after.iter().all(|row| row.clock == 7), "{after:#?}");
 }
 
 #[test]
