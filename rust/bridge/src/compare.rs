@@ -206,7 +206,7 @@ fn explain(case: &Case, kernel: &[u8], model: &[u8]) -> DivergenceKind {
             continue;
         }
         let mut differences = Differences::default();
-        differences.find(&ACTION_OUT, String::new(), ours, theirs);
+        differences.find(&Shape::of(ACTION_OUT), String::new(), ours, theirs);
         let action = case.actions.get(at).cloned().unwrap_or(Action::Turn);
         return DivergenceKind::Action {
             at,
@@ -253,7 +253,7 @@ impl Differences {
         };
         for n in 0..both {
             let (path, shape) = name(n);
-            self.find(shape, path, &ours[n], &theirs[n]);
+            self.find(&shape, path, &ours[n], &theirs[n]);
         }
         for n in both..ours.len().max(theirs.len()) {
             let (path, shape) = name(n);

@@ -5,12 +5,12 @@
 use std::collections::BTreeMap;
 
 use antiphon_machine::{
-    Event, FailureKind, Fault, Ingress, On, Refusal, Rest, Resumed, SchedulingPolicy, Step, Table,
-    Taken,
+    Event, FailureKind, Fault, Ingress, Instruction, On, Refusal, Rest, Resumed, SchedulingPolicy,
+    Step, Table, Taken,
 };
 
 use crate::case::{Action, Case};
-use crate::run::{ActionOut, ActionResult, INSTRUCTIONS};
+use crate::run::{ActionOut, ActionResult};
 
 /// A group, and up to three names in it; unused names are empty.
 type Key = [&'static str; 4];
@@ -36,51 +36,6 @@ const RESULTS: [&str; 7] = [
     "Faulted",
 ];
 
-const FAULTS: [&str; 18] = [
-    "OutOfRegisters",
-    "PcOutOfBounds",
-    "NoSuchRow",
-    "NotAnEndpoint",
-    "NotHolder",
-    "WrongState",
-    "WrongLabel",
-    "WrongSort",
-    "PayloadTooLarge",
-    "UnexpectedMessage",
-    "SelectorOutside",
-    "NoSuchBranch",
-    "NotANumber",
-    "WrongOperation",
-    "CoroutineBound",
-    "EffectFailed",
-    "EndpointOpen",
-    "EdgeNotEmpty",
-];
-
-const EVENTS: [&str; 21] = [
-    "Opened",
-    "Sent",
-    "Offered",
-    "Received",
-    "Chose",
-    "EffectIssued",
-    "EffectResolved",
-    "EffectFailed",
-    "EffectInvalidated",
-    "WitnessIssued",
-    "WitnessExpired",
-    "TimeoutIssued",
-    "CancellationRequested",
-    "Cancelled",
-    "FailureBranchEntered",
-    "Spawned",
-    "Halted",
-    "Faulted",
-    "Closed",
-    "SessionTerminal",
-    "EpochAdvanced",
-];
-
 const TABLES: [(&str, Table); 5] = [
     ("Programs", Table::Programs),
     ("Operations", Table::Operations),
@@ -101,14 +56,6 @@ const TAKEN: [&str; 7] = [
 
 const RESTS: [&str; 3] = ["Idle", "Done", "Stuck"];
 
-/// The refusals that each input can get.
-const REFUSALS: [(&str, &[&str]); 4] = [
-    ("Open", &["NoSuchImage", "SessionBound", "OwnerTooLong"]),
-    ("Outcome", &["NoSuchSession", "Late", "NeverIssued"]),
-    ("AdvanceClock", &["ClockOverflow"]),
-    ("Cancel", &["NoSuchSession", "NotOwner", "SessionEnded"]),
-];
-
 /// Results that only waves have.
 const WAVES: [&str; 5] = [
     "a wave of one step",
@@ -127,7 +74,7 @@ impl Coverage {
             self.actions += 1;
             self.add_result(policy, action, out);
             for event in &out.events {
-                self.count(["event", EVENTS[number_of(&event.event)], policy, ""]);
+                self.count(["event", Event::NAMES[event.event.number()], policy, ""]);
                 self.add_event(&event.event);
             }
         }
@@ -150,7 +97,7 @@ impl Coverage {
                 self.count(["stepped by", by, policy, ""]);
                 self.count(["step", instruction, result(step), policy]);
                 if let Step::Faulted(fault) = step {
-                    self.count(["fault of", instruction, fault_name(fault), ""]);
+                    self.count(["fault of", instruction, Fault::NAMES[fault.number()], ""]);
                 }
             }
             ActionResult::Rested(_) if is_wave => self.count(["wave", WAVES[4], "", ""]),
@@ -165,10 +112,10 @@ impl Coverage {
             ActionResult::Taken(taken) => self.count(["taken", taken_name(taken), policy, ""]),
             ActionResult::Refused(refusal) => {
                 let input = match action {
-                    Action::Input(input) => input_name(input),
+                    Action::Input(input) => Ingress::NAMES[input.number()],
                     Action::Turn | Action::Pick(_) | Action::Round { .. } | Action::Wave(_) => "",
                 };
-                self.count(["refused", input, refusal_name(refusal), policy]);
+                self.count(["refused", input, Refusal::NAMES[refusal.number()], policy]);
             }
             ActionResult::Round(wave) => {
                 let several = usize::from(wave.picks.len() > 1);
@@ -187,7 +134,7 @@ impl Coverage {
     fn add_event(&mut self, event: &Event) {
         match event {
             Event::Faulted { fault, .. } => {
-                self.count(["fault", fault_name(fault), "", ""]);
+                self.count(["fault", Fault::NAMES[fault.number()], "", ""]);
                 if let Fault::NoSuchRow { table, .. } = fault {
                     let name = TABLES.iter().find(|(_, known)| known == table);
                     self.count(["row not in", name.map_or("", |(name, _)| name), "", ""]);
@@ -278,23 +225,18 @@ fn describe(key: &Key) -> String {
 fn expected() -> Vec<(Key, Option<&'static str>)> {
     let mut all: Vec<(Key, Option<&'static str>)> = Vec::new();
     let policies = SchedulingPolicy::ALL.map(SchedulingPolicy::name);
-    for (n, instruction) in INSTRUCTIONS
-        .iter()
-        .copied()
-        .chain([NO_INSTRUCTION])
-        .enumerate()
-    {
-        for result in RESULTS {
-            let why = impossible_result(n, result);
-            all.extend(policies.map(|policy| (["step", instruction, result, policy], why)));
-        }
-        for fault in FAULTS {
-            let why = (!can_fault(n, fault)).then_some("the instruction does not check that");
-            all.push((["fault of", instruction, fault, ""], why));
-        }
+    for row in Instruction::ROWS {
+        let faults: Vec<&str> = row.faults().collect();
+        expect_steps(&mut all, row.name, row.results, &faults);
     }
+    expect_steps(
+        &mut all,
+        NO_INSTRUCTION,
+        &[],
+        &["PcOutOfBounds", "NoSuchRow"],
+    );
     for policy in policies {
-        for event in EVENTS {
+        for event in Event::NAMES {
             all.push((["event", event, policy, ""], None));
         }
         for taken in TAKEN {
@@ -303,8 +245,8 @@ fn expected() -> Vec<(Key, Option<&'static str>)> {
         for rest in RESTS {
             all.push((["rest", rest, policy, ""], None));
         }
-        for (input, refusals) in REFUSALS {
-            for refusal in refusals {
+        for (input, refusals) in Ingress::NAMES.iter().zip(Ingress::REFUSALS) {
+            for refusal in *refusals {
                 all.push((["refused", input, refusal, policy], None));
             }
         }
@@ -313,7 +255,8 @@ fn expected() -> Vec<(Key, Option<&'static str>)> {
         }
         all.push((["not ready", "Pick", policy, ""], None));
     }
-    all.extend(FAULTS.map(|fault| (["fault", fault, "", ""], None)));
+    let faults = Fault::NAMES.iter();
+    all.extend(faults.map(|fault| (["fault", fault, "", ""], None)));
     all.extend(FailureKind::ALL.map(|kind| (["failure", kind.name(), "", ""], None)));
     for (name, table) in TABLES {
         let why = "an edge has no number only where an image has more than 65,535 of them";
@@ -323,51 +266,32 @@ fn expected() -> Vec<(Key, Option<&'static str>)> {
     all
 }
 
-/// Why the instruction with this number never has this result; `None` if it can.
-fn impossible_result(instruction: usize, result: &str) -> Option<&'static str> {
-    let can = match (instruction, result) {
-        (14, result) => result == "Faulted",
-        // Jump and Yield cannot fault: a target outside the program is a fault of the next step.
-        (9, result) => result == "Ran",
-        (11, result) => result == "Yielded",
-        (_, "Faulted") => true,
-        (12 | 13, result) => result == "Halted",
-        (4 | 5, result) => result == "Effect",
-        (0 | 2, "Blocked(Full)") | (1 | 3, "Blocked(Empty)") => true,
-        (_, result) => result == "Ran",
-    };
-    (!can).then_some("the instruction does not have that result")
-}
-
-/// Whether a step of the instruction with this number can have this fault.
-fn can_fault(instruction: usize, fault: &str) -> bool {
-    const CHANNEL: [&str; 6] = [
-        "OutOfRegisters",
-        "NotAnEndpoint",
-        "NoSuchRow",
-        "NotHolder",
-        "WrongState",
-        "WrongLabel",
-    ];
-    const PAYLOAD: [&str; 2] = ["WrongSort", "PayloadTooLarge"];
-    let is = |faults: &[&str]| faults.contains(&fault);
-    match instruction {
-        0 => is(&CHANNEL) || is(&PAYLOAD),
-        1 | 3 => is(&CHANNEL) || is(&["UnexpectedMessage", "WrongSort"]),
-        2 => is(&CHANNEL) || is(&PAYLOAD) || is(&["NotANumber", "SelectorOutside"]),
-        4 | 5 => is(&PAYLOAD) || is(&["NoSuchRow", "WrongOperation", "OutOfRegisters"]),
-        6 => is(&["OutOfRegisters", "NoSuchRow", "CoroutineBound"]),
-        7 | 8 => is(&["OutOfRegisters"]),
-        10 => is(&["OutOfRegisters", "NotANumber", "NoSuchBranch"]),
-        12 | 13 => is(&["EndpointOpen", "EdgeNotEmpty", "NoSuchRow"]),
-        14 => is(&["PcOutOfBounds", "NoSuchRow"]),
-        _ => false,
+/// Adds the results and the faults of a step of an instruction. It can have these results, and
+/// these faults; any other is impossible.
+fn expect_steps(
+    all: &mut Vec<(Key, Option<&'static str>)>,
+    instruction: &'static str,
+    results: &[&str],
+    faults: &[&str],
+) {
+    let policies = SchedulingPolicy::ALL.map(SchedulingPolicy::name);
+    for result in RESULTS {
+        let can = match result {
+            "Faulted" => !faults.is_empty(),
+            result => results.contains(&result),
+        };
+        let why = (!can).then_some("the instruction does not have that result");
+        all.extend(policies.map(|policy| (["step", instruction, result, policy], why)));
+    }
+    for fault in Fault::NAMES {
+        let why = (!faults.contains(fault)).then_some("the instruction does not check that");
+        all.push((["fault of", instruction, fault, ""], why));
     }
 }
 
-fn instruction(number: Option<u8>) -> &'static str {
-    let name = number.and_then(|number| INSTRUCTIONS.get(usize::from(number)));
-    name.copied().unwrap_or(NO_INSTRUCTION)
+fn instruction(number: Option<usize>) -> &'static str {
+    let row = number.and_then(|number| Instruction::ROWS.get(number));
+    row.map_or(NO_INSTRUCTION, |row| row.name)
 }
 
 fn result(step: &Step) -> &'static str {
@@ -394,78 +318,6 @@ fn taken_name(taken: &Taken) -> &'static str {
     }]
 }
 
-fn input_name(input: &Ingress) -> &'static str {
-    match input {
-        Ingress::Open { .. } => "Open",
-        Ingress::Outcome { .. } => "Outcome",
-        Ingress::AdvanceClock { .. } => "AdvanceClock",
-        Ingress::Cancel { .. } => "Cancel",
-    }
-}
-
-fn refusal_name(refusal: &Refusal) -> &'static str {
-    match refusal {
-        Refusal::NoSuchSession { .. } => "NoSuchSession",
-        Refusal::SessionEnded { .. } => "SessionEnded",
-        Refusal::Late { .. } => "Late",
-        Refusal::NeverIssued { .. } => "NeverIssued",
-        Refusal::NotOwner { .. } => "NotOwner",
-        Refusal::NoSuchImage => "NoSuchImage",
-        Refusal::SessionBound { .. } => "SessionBound",
-        Refusal::OwnerTooLong { .. } => "OwnerTooLong",
-        Refusal::ClockOverflow { .. } => "ClockOverflow",
-    }
-}
-
-fn fault_name(fault: &Fault) -> &'static str {
-    FAULTS[match fault {
-        Fault::OutOfRegisters { .. } => 0,
-        Fault::PcOutOfBounds { .. } => 1,
-        Fault::NoSuchRow { .. } => 2,
-        Fault::NotAnEndpoint { .. } => 3,
-        Fault::NotHolder { .. } => 4,
-        Fault::WrongState { .. } => 5,
-        Fault::WrongLabel { .. } => 6,
-        Fault::WrongSort { .. } => 7,
-        Fault::PayloadTooLarge { .. } => 8,
-        Fault::UnexpectedMessage { .. } => 9,
-        Fault::SelectorOutside { .. } => 10,
-        Fault::NoSuchBranch { .. } => 11,
-        Fault::NotANumber { .. } => 12,
-        Fault::WrongOperation => 13,
-        Fault::CoroutineBound { .. } => 14,
-        Fault::EffectFailed { .. } => 15,
-        Fault::EndpointOpen { .. } => 16,
-        Fault::EdgeNotEmpty { .. } => 17,
-    }]
-}
-
-fn number_of(event: &Event) -> usize {
-    match event {
-        Event::Opened { .. } => 0,
-        Event::Sent(_) => 1,
-        Event::Offered(_) => 2,
-        Event::Received(_) => 3,
-        Event::Chose(_) => 4,
-        Event::EffectIssued { .. } => 5,
-        Event::EffectResolved { .. } => 6,
-        Event::EffectFailed { .. } => 7,
-        Event::EffectInvalidated { .. } => 8,
-        Event::WitnessIssued { .. } => 9,
-        Event::WitnessExpired { .. } => 10,
-        Event::TimeoutIssued { .. } => 11,
-        Event::CancellationRequested { .. } => 12,
-        Event::Cancelled { .. } => 13,
-        Event::FailureBranchEntered { .. } => 14,
-        Event::Spawned { .. } => 15,
-        Event::Halted { .. } => 16,
-        Event::Faulted { .. } => 17,
-        Event::Closed => 18,
-        Event::SessionTerminal { .. } => 19,
-        Event::EpochAdvanced { .. } => 20,
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -481,6 +333,26 @@ mod tests {
         }
         let findings = coverage.findings();
         assert!(findings.is_empty(), "{}\n{coverage}", findings.join("\n"));
+    }
+
+    /// A misspelt name in a column of a table would be a row that no case can cover.
+    #[test]
+    fn the_columns_of_the_tables_have_names_that_exist() {
+        for row in Instruction::ROWS {
+            let unknown: Vec<_> = row
+                .results
+                .iter()
+                .filter(|r| !RESULTS.contains(r))
+                .collect();
+            assert!(unknown.is_empty(), "results of {}: {unknown:?}", row.name);
+            let unknown: Vec<_> = row.faults().filter(|f| !Fault::NAMES.contains(f)).collect();
+            assert!(unknown.is_empty(), "faults of {}: {unknown:?}", row.name);
+        }
+        for (input, refusals) in Ingress::NAMES.iter().zip(Ingress::REFUSALS) {
+            let known = |refusal: &&&str| !Refusal::NAMES.contains(refusal);
+            let unknown: Vec<_> = refusals.iter().filter(known).collect();
+            assert!(unknown.is_empty(), "refusals of {input}: {unknown:?}");
+        }
     }
 
     #[test]

@@ -23,7 +23,7 @@ pub struct ActionOut {
     pub state: Vec<u8>,
     /// The number of the instruction that was stepped. `None` if no step was taken, or control had
     /// left the program. It is not part of the bytes.
-    pub instruction: Option<u8>,
+    pub instruction: Option<usize>,
 }
 
 /// The result of an action, without its events.
@@ -244,11 +244,11 @@ impl Runner {
         self.kernel.ready().into_iter().filter_map(place).collect()
     }
 
-    fn instruction(&self, place: &Place) -> Option<u8> {
+    fn instruction(&self, place: &Place) -> Option<usize> {
         let session = self.kernel.session(place.pick.session)?;
         let programs = &self.kernel.image(session).image().programs;
         let code = &programs.get(place.program.index())?.code;
-        code.get(place.pc.index()).map(number)
+        code.get(place.pc.index()).map(Instruction::number)
     }
 }
 
@@ -256,31 +256,6 @@ struct Place {
     pick: Pick,
     program: ProgramId,
     pc: Pc,
-}
-
-/// Names of the instructions, by their numbers in an image's bytes.
-pub const INSTRUCTIONS: [&str; 14] = [
-    "Send", "Receive", "Offer", "Choose", "Invoke", "Check", "Spawn", "Set", "Move", "Jump",
-    "Branch", "Yield", "Close", "Halt",
-];
-
-fn number(instruction: &Instruction) -> u8 {
-    match instruction {
-        Instruction::Send { .. } => 0,
-        Instruction::Receive { .. } => 1,
-        Instruction::Offer { .. } => 2,
-        Instruction::Choose { .. } => 3,
-        Instruction::Invoke { .. } => 4,
-        Instruction::Check { .. } => 5,
-        Instruction::Spawn { .. } => 6,
-        Instruction::Set { .. } => 7,
-        Instruction::Move { .. } => 8,
-        Instruction::Jump { .. } => 9,
-        Instruction::Branch { .. } => 10,
-        Instruction::Yield => 11,
-        Instruction::Close => 12,
-        Instruction::Halt => 13,
-    }
 }
 
 impl ActionOut {

@@ -162,9 +162,7 @@ impl InputEntry {
     /// The session that it concerns; `None` for the machine.
     fn session(&self) -> Option<SessionId> {
         match self {
-            InputEntry::Input(Ingress::Outcome { effect, .. }) => Some(effect.session),
-            InputEntry::Input(Ingress::Cancel { session, .. }) => Some(*session),
-            InputEntry::Input(Ingress::Open { .. } | Ingress::AdvanceClock { .. }) => None,
+            InputEntry::Input(input) => input.session(),
             InputEntry::Refused(
                 Refusal::NoSuchSession { session }
                 | Refusal::SessionEnded { session }

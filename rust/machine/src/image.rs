@@ -3,9 +3,14 @@
 //! A [`CodeImage`] is untrusted data with public fields. Only [`CodeImage::verify`] makes a
 //! [`VerifiedImage`](crate::VerifiedImage) of it, and only that can be loaded.
 
+use smallvec::{SmallVec, smallvec};
+
 use crate::ids::{LabelId, OperationId, Pc, ProgramId, Reg, RoleId, SortId, StateId};
-// A constant of an instruction is a value, and a value has a sort of the image, so the modules
-// `image` and `value` refer to each other.
+use crate::operand::Operand;
+#[cfg(feature = "build")]
+use crate::operand::OperandSource;
+// A constant of an instruction is a value, an operand can be an arm, and a value has a sort of the
+// image. So this module refers to `operand` and `value`, and both refer to it.
 use crate::value::Value;
 
 /// A compiled protocol, content-addressed by the BLAKE3 digest of its deterministic CBOR.
@@ -194,113 +199,240 @@ pub struct Program {
     pub code: Vec<Instruction>,
 }
 
-/// An instruction. [`step`](crate::step::step) defines its meaning.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Instruction {
-    /// Send `label` with the payload in `val` over the endpoint in `chan`.
-    Send {
-        /// Holds the endpoint.
-        chan: Reg,
-        /// The label to send.
-        label: LabelId,
-        /// Holds the payload.
-        val: Reg,
-    },
-    /// Receive `label` over the endpoint in `chan` into `dst`.
-    Receive {
-        /// Holds the endpoint.
-        chan: Reg,
-        /// The label that must arrive.
-        label: LabelId,
-        /// Receives the payload.
-        dst: Reg,
-    },
-    /// Internal choice: send the arm whose label id is in `selector`.
-    Offer {
-        /// Holds the endpoint.
-        chan: Reg,
-        /// Holds a label id.
-        selector: Reg,
-        /// The arms, labels distinct.
-        arms: Vec<Arm>,
-    },
-    /// External choice: receive any label of the table and go to its target.
-    Choose {
-        /// Holds the endpoint.
-        chan: Reg,
-        /// Receives the payload.
-        dst: Reg,
-        /// Labels and their targets, labels distinct.
-        table: Vec<(LabelId, Pc)>,
-    },
-    /// Issue an effect and wait for its outcome.
-    Invoke {
-        /// The requested operation.
-        operation: OperationId,
-        /// Registers that hold the arguments.
-        args: Vec<Reg>,
-        /// Receives the result, or the code of the failure's kind.
-        dst: Reg,
-        /// The target after a failure; `None`: a failure faults the session.
-        on_failure: Option<Pc>,
-    },
-    /// Request evidence: as `Invoke`, for an operation of class `Check`. A success also issues a
-    /// witness.
-    Check {
-        /// The requested operation.
-        operation: OperationId,
-        /// Registers that hold the arguments.
-        args: Vec<Reg>,
-        /// Receives the result, or the code of the failure's kind.
-        dst: Reg,
-        /// Receives the evidence.
-        witness: Reg,
-        /// The target after a failure; `None`: a failure faults the session.
-        on_failure: Option<Pc>,
-    },
-    /// Start another coroutine of this session.
-    Spawn {
-        /// The program that it runs.
-        program: ProgramId,
-        /// Registers whose values are copied to its registers 0, 1, …
-        args: Vec<Reg>,
-        /// Receives the new coroutine's number.
-        dst: Reg,
-    },
-    /// `dst := value`.
-    Set {
-        /// Receives the value.
-        dst: Reg,
-        /// A constant; never an endpoint or evidence.
-        value: Value,
-    },
-    /// `dst := src`.
-    Move {
-        /// Receives the value.
-        dst: Reg,
-        /// Holds the value, which is copied.
-        src: Reg,
-    },
-    /// Go to `target`.
-    Jump {
-        /// The address of the next instruction.
-        target: Pc,
-    },
-    /// Go to the target of the number in `cond`; truth values count as 0 and 1.
-    Branch {
-        /// Holds the number.
-        cond: Reg,
-        /// Numbers and their targets, numbers distinct.
-        table: Vec<(u64, Pc)>,
-    },
-    /// Let the next ready coroutine step.
-    Yield,
-    /// End the session. Every endpoint must be at its end and every buffer empty.
-    Close,
-    /// End the coroutine. Its endpoints must be at their ends. The last coroutine to halt closes
-    /// the session.
-    Halt,
+/// What the table of instructions says about all instructions with one number.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct InstructionRow {
+    /// The name.
+    pub name: &'static str,
+    /// The results that a step of the instruction can have: names of [`Step`](crate::Step), and for
+    /// a blocked step what it waits for. Every instruction with [`faults`](Self::faults) can also
+    /// have the result `Faulted`.
+    pub results: &'static [&'static str],
+    faults: &'static [&'static [&'static str]],
 }
+
+impl InstructionRow {
+    /// The names of the faults that a step of the instruction can have. A fault that follows from
+    /// the failure of an effect does not count: it is one of the outcome's.
+    pub fn faults(&self) -> impl Iterator<Item = &'static str> {
+        self.faults.iter().copied().flatten().copied()
+    }
+}
+
+/// Faults of an operand that is a register.
+const REGISTERS: &[&str] = &["OutOfRegisters"];
+/// Faults of a send or a receive over an endpoint.
+const CHANNEL: &[&str] = &[
+    "OutOfRegisters",
+    "NotAnEndpoint",
+    "NoSuchRow",
+    "NotHolder",
+    "WrongState",
+    "WrongLabel",
+];
+/// Faults of a value that is sent.
+const PAYLOAD: &[&str] = &["WrongSort", "PayloadTooLarge"];
+/// Faults of a message that is received.
+const RECEIVED: &[&str] = &["UnexpectedMessage", "WrongSort"];
+/// Faults of a request, besides those of its arguments.
+const REQUEST: &[&str] = &["NoSuchRow", "WrongOperation", "OutOfRegisters"];
+/// Faults of an end.
+const END: &[&str] = &["EndpointOpen", "EdgeNotEmpty", "NoSuchRow"];
+
+/// The most operands that an instruction has.
+const OPERANDS_MAX: usize = 5;
+
+macro_rules! instruction_columns {
+    ($name:ident {$(
+        $number:literal $variant:ident
+        ($text:literal, [$($result:literal),*], [$($faults:expr),*])
+        $({ $($field:ident: $role:ident $of:ty),* })?;
+    )*}) => {
+        impl $name {
+            /// The rows of the table, in the order of the numbers.
+            pub const ROWS: &'static [InstructionRow] = &[$(InstructionRow {
+                name: stringify!($variant),
+                results: &[$($result),*],
+                faults: &[$($faults),*],
+            }),*];
+
+            /// The operands, in the order of the fields.
+            pub fn operands(&self) -> SmallVec<[Operand<'_>; OPERANDS_MAX]> {
+                match self {$(
+                    $name::$variant $({ $($field),* })? => {
+                        smallvec![$($(operand!($role $field)),*)?]
+                    }
+                )*}
+            }
+
+            /// An instruction with this number. `None` if no instruction has it.
+            #[cfg(feature = "build")]
+            pub fn from_operands(number: usize, source: &mut impl OperandSource) -> Option<$name> {
+                match number {
+                    $($number => Some($name::$variant $({ $($field: source.$role()),* })?),)*
+                    _ => None,
+                }
+            }
+        }
+    };
+}
+
+/// Calls a macro with the rows of the table of instructions. The columns are the text, with operands
+/// in braces; the results of a step; the faults of a step. Each operand has a role, which is a
+/// variant of [`Operand`] in lower case.
+macro_rules! for_each_instruction {
+    ($callback:ident) => {
+        $callback! {
+            /// Send `label` with the payload in `val` over the endpoint in `chan`.
+            0 = Send (
+                "send {chan} {label} {val}",
+                ["Ran", "Blocked(Full)"],
+                [CHANNEL, PAYLOAD]
+            ) {
+                /// Holds the endpoint.
+                chan: @endpoint Reg,
+                /// The label to send.
+                label: @label LabelId,
+                /// Holds the payload.
+                val: @read Reg,
+            };
+            /// Receive `label` over the endpoint in `chan` into `dst`.
+            1 = Receive (
+                "{dst} := receive {chan} {label}",
+                ["Ran", "Blocked(Empty)"],
+                [CHANNEL, RECEIVED]
+            ) {
+                /// Holds the endpoint.
+                chan: @endpoint Reg,
+                /// The label that must arrive.
+                label: @label LabelId,
+                /// Receives the payload.
+                dst: @write Reg,
+            };
+            /// Internal choice: send the arm whose label id is in `selector`.
+            2 = Offer (
+                "offer {chan} by {selector} {{ {arms} }}",
+                ["Ran", "Blocked(Full)"],
+                [CHANNEL, PAYLOAD, &["NotANumber", "SelectorOutside"]]
+            ) {
+                /// Holds the endpoint.
+                chan: @endpoint Reg,
+                /// Holds a label id.
+                selector: @read Reg,
+                /// The arms, labels distinct.
+                arms: @arms Vec<Arm>,
+            };
+            /// External choice: receive any label of the table and go to its target.
+            3 = Choose (
+                "{dst} := choose {chan} {{ {table} }}",
+                ["Ran", "Blocked(Empty)"],
+                [CHANNEL, RECEIVED]
+            ) {
+                /// Holds the endpoint.
+                chan: @endpoint Reg,
+                /// Receives the payload.
+                dst: @write Reg,
+                /// Labels and their targets, labels distinct.
+                table: @labels Vec<(LabelId, Pc)>,
+            };
+            /// Issue an effect and wait for its outcome.
+            4 = Invoke (
+                "{dst} := invoke {operation} ({args}){on_failure}",
+                ["Effect"],
+                [PAYLOAD, REQUEST]
+            ) {
+                /// The requested operation.
+                operation: @operation OperationId,
+                /// Registers that hold the arguments.
+                args: @arguments Vec<Reg>,
+                /// Receives the result, or the code of the failure's kind.
+                dst: @write Reg,
+                /// The target after a failure; `None`: a failure faults the session.
+                on_failure: @failure Option<Pc>,
+            };
+            /// Request evidence: as `Invoke`, for an operation of class `Check`. A success also issues
+            /// a witness.
+            5 = Check (
+                "{dst}, {witness} := check {operation} ({args}){on_failure}",
+                ["Effect"],
+                [PAYLOAD, REQUEST]
+            ) {
+                /// The requested operation.
+                operation: @operation OperationId,
+                /// Registers that hold the arguments.
+                args: @arguments Vec<Reg>,
+                /// Receives the result, or the code of the failure's kind.
+                dst: @write Reg,
+                /// Receives the evidence.
+                witness: @write Reg,
+                /// The target after a failure; `None`: a failure faults the session.
+                on_failure: @failure Option<Pc>,
+            };
+            /// Start another coroutine of this session.
+            6 = Spawn (
+                "{dst} := spawn {program} ({args})",
+                ["Ran"],
+                [REGISTERS, &["NoSuchRow", "CoroutineBound"]]
+            ) {
+                /// The program that it runs.
+                program: @program ProgramId,
+                /// Registers whose values are copied to its registers 0, 1, …
+                args: @arguments Vec<Reg>,
+                /// Receives the new coroutine's number.
+                dst: @write Reg,
+            };
+            /// `dst := value`.
+            7 = Set ("{dst} := {value}", ["Ran"], [REGISTERS]) {
+                /// Receives the value.
+                dst: @write Reg,
+                /// A constant; never an endpoint or evidence.
+                value: @constant Value,
+            };
+            /// `dst := src`.
+            8 = Move ("{dst} := {src}", ["Ran"], [REGISTERS]) {
+                /// Receives the value.
+                dst: @write Reg,
+                /// Holds the value, which is copied.
+                src: @read Reg,
+            };
+            /// Go to `target`.
+            9 = Jump ("jump -> {target}", ["Ran"], []) {
+                /// The address of the next instruction.
+                target: @target Pc,
+            };
+            /// Go to the target of the number in `cond`; truth values count as 0 and 1.
+            10 = Branch (
+                "branch {cond} {{ {table} }}",
+                ["Ran"],
+                [REGISTERS, &["NotANumber", "NoSuchBranch"]]
+            ) {
+                /// Holds the number.
+                cond: @read Reg,
+                /// Numbers and their targets, numbers distinct.
+                table: @numbers Vec<(u64, Pc)>,
+            };
+            /// Let the next ready coroutine step.
+            11 = Yield ("yield", ["Yielded"], []);
+            /// End the session. Every endpoint must be at its end and every buffer empty.
+            12 = Close ("close", ["Halted"], [END]);
+            /// End the coroutine. Its endpoints must be at their ends. The last coroutine to halt
+            /// closes the session.
+            13 = Halt ("halt", ["Halted"], [END]);
+        }
+    };
+}
+
+macro_rules! define_instructions {
+    ($($rows:tt)*) => {
+        table! {
+                /// An instruction. [`step`](crate::step::step) defines its meaning.
+                #[derive(Clone, Debug, PartialEq, Eq)]
+            pub enum Instruction with instruction_columns { $($rows)* }
+        }
+    };
+}
+
+for_each_instruction! { define_instructions }
 
 /// One arm of an [`Instruction::Offer`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -311,4 +443,70 @@ pub struct Arm {
     pub val: Reg,
     /// The address of the next instruction.
     pub target: Pc,
+}
+
+impl Instruction {
+    /// What the table says about the instruction's number.
+    pub fn row(&self) -> &'static InstructionRow {
+        &Instruction::ROWS[self.number()]
+    }
+
+    /// The operation of a request; `None` for an instruction that requests nothing.
+    pub fn operation(&self) -> Option<OperationId> {
+        self.operands()
+            .into_iter()
+            .find_map(|operand| match operand {
+                Operand::Operation(operation) => Some(operation),
+                _ => None,
+            })
+    }
+
+    /// The registers that the instruction can write, in the order of its operands.
+    pub fn written(&self) -> impl Iterator<Item = Reg> {
+        self.operands()
+            .into_iter()
+            .filter_map(|operand| match operand {
+                Operand::Write(register) => Some(register),
+                _ => None,
+            })
+    }
+
+    /// The addresses to which control can go from the instruction at `pc`.
+    pub fn successors(&self, pc: Pc) -> Vec<Pc> {
+        let mut targets = Vec::new();
+        let mut continues = self.row().results != ["Halted"];
+        for operand in self.operands() {
+            match operand {
+                Operand::Failure(target) => targets.extend(target),
+                Operand::Target(target) => {
+                    continues = false;
+                    targets.push(target);
+                }
+                Operand::Arms(arms) => {
+                    continues = false;
+                    targets.extend(arms.iter().map(|arm| arm.target));
+                }
+                Operand::Labels(table) => {
+                    continues = false;
+                    targets.extend(table.iter().map(|(_, target)| *target));
+                }
+                Operand::Numbers(table) => {
+                    continues = false;
+                    targets.extend(table.iter().map(|(_, target)| *target));
+                }
+                Operand::Endpoint(_)
+                | Operand::Read(_)
+                | Operand::Write(_)
+                | Operand::Arguments(_)
+                | Operand::Label(_)
+                | Operand::Operation(_)
+                | Operand::Program(_)
+                | Operand::Constant(_) => {}
+            }
+        }
+        if continues {
+            targets.push(Pc(pc.0.saturating_add(1)));
+        }
+        targets
+    }
 }

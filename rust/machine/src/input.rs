@@ -6,35 +6,79 @@ use crate::fault::Fault;
 use crate::ids::{CoroutineId, EdgeId, EffectId, Pick, RoleId, SessionId};
 use crate::outcome::Outcome;
 
-/// Everything that comes from outside. Nothing else changes a session between steps.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub enum Ingress {
-    /// Open a session of a loaded image.
-    Open {
-        /// The image's digest.
-        image: [u8; 32],
-        /// The owner, who may cancel the session: a name of at most 256 bytes.
-        owner: Arc<str>,
-    },
-    /// The outcome of an effect.
-    Outcome {
-        /// The effect.
-        effect: EffectId,
-        /// How it ended.
-        outcome: Outcome,
-    },
-    /// Time has passed. Only this input moves the clock.
-    AdvanceClock {
-        /// How many ticks have passed.
-        ticks: u64,
-    },
-    /// Cancel a session.
-    Cancel {
-        /// The session.
-        session: SessionId,
-        /// The requester, which must be the owner.
-        owner: Arc<str>,
-    },
+macro_rules! input_columns {
+    ($name:ident {$(
+        $number:literal $variant:ident ([$($refusal:literal),*], $text:literal) $fields:tt;
+    )*}) => {
+        impl $name {
+            /// The names of the refusals that each input can get, in the order of the inputs'
+            /// numbers.
+            pub const REFUSALS: &'static [&'static [&'static str]] = &[$(&[$($refusal),*]),*];
+        }
+    };
+}
+
+/// Calls a macro with the rows of the table of inputs. The columns are the refusals that the input
+/// can get, and the text.
+macro_rules! for_each_input {
+    ($callback:ident) => { $callback! {
+        /// Open a session of a loaded image.
+        0 = Open (
+            ["NoSuchImage", "SessionBound", "OwnerTooLong"], "open a session of {image} for {owner}"
+        ) {
+            /// The image's digest.
+            image: [u8; 32],
+            /// The owner, who may cancel the session: a name of at most 256 bytes.
+            owner: Arc<str>,
+        };
+        /// The outcome of an effect.
+        1 = Outcome (
+            ["NoSuchSession", "Late", "NeverIssued"], "{effect} answered: {outcome}"
+        ) {
+            /// The effect.
+            effect: EffectId,
+            /// How it ended.
+            outcome: Outcome,
+        };
+        /// Time has passed. Only this input moves the clock.
+        2 = AdvanceClock (["ClockOverflow"], "the clock advances by {ticks}") {
+            /// How many ticks have passed.
+            ticks: u64,
+        };
+        /// Cancel a session.
+        3 = Cancel (
+            ["NoSuchSession", "NotOwner", "SessionEnded"], "session {session} cancelled by {owner}"
+        ) {
+            /// The session.
+            session: SessionId,
+            /// The requester, which must be the owner.
+            owner: Arc<str>,
+        };
+    } };
+}
+
+macro_rules! define_inputs {
+    ($($rows:tt)*) => {
+        table! {
+                /// Everything that comes from outside. Nothing else changes a session between steps.
+                #[derive(Clone, Debug, PartialEq, Eq)]
+            pub enum Ingress with input_columns { $($rows)* }
+        }
+    };
+}
+
+for_each_input! { define_inputs }
+
+impl Ingress {
+    /// The session that the input concerns; `None` for an input that opens a session, or concerns
+    /// all.
+    pub const fn session(&self) -> Option<SessionId> {
+        match self {
+            Ingress::Outcome { effect, .. } => Some(effect.session),
+            Ingress::Cancel { session, .. } => Some(*session),
+            Ingress::Open { .. } | Ingress::AdvanceClock { .. } => None,
+        }
+    }
 }
 
 /// What an input did.

@@ -17,16 +17,23 @@ pub mod build;
 #[cfg(not(feature = "build"))]
 #[allow(dead_code, unreachable_pub, reason = "only `sample` uses it")]
 mod build;
+#[macro_use]
 pub mod canonical;
+#[macro_use]
+mod operand;
 mod config;
 mod described;
 mod digest;
 mod effect;
 mod envelope;
+#[macro_use]
 mod event;
+#[macro_use]
 mod fault;
 mod ids;
+#[macro_use]
 mod image;
+#[macro_use]
 mod input;
 pub mod invariants;
 mod kernel;
@@ -67,6 +74,9 @@ pub use kernel::{
     WaveBuffers,
 };
 pub use machine::{KernelMachine, ProtocolMachine, Round, RoundError};
+pub use operand::Operand;
+#[cfg(feature = "build")]
+pub use operand::OperandSource;
 pub use outcome::{Failure, FailureKind, Outcome, Reply};
 pub use session::{
     Coroutine, Edge, Effect, Endpoint, Phase, Session, Status, Witness, WitnessKind,

@@ -14,7 +14,9 @@
 
 mod excerpt;
 mod literal;
+mod parts;
 mod printer;
+mod rows;
 
 use crate::ids::SortId;
 use crate::image::CodeImage;
@@ -22,6 +24,7 @@ use crate::value::Value;
 
 pub use excerpt::Excerpt;
 pub use literal::{ConvertError, Cursor, Literal, ParseError};
+pub use parts::payload_sort;
 pub use printer::{Printed, Printer};
 
 /// Text from outside on one line: control characters are escaped, misleading ones replaced.

@@ -1,11 +1,10 @@
 //! Requests, outcomes, inputs, events and entries on one line each, with the names of an image if
 //! there is one. [`Printer`] prints their parts.
 
-use antiphon_machine::text::Printer;
+use antiphon_machine::text::{self, Printer};
 use antiphon_machine::{
-    EdgeId, Event, Failure, Ingress, Instruction, LabelId, Message, ObsEvent, Operation,
-    OperationId, Outcome, Pick, ProtocolMachineKernel, RoleId, SessionId, SortId, State, Value,
-    VerifiedImage,
+    Ingress, Instruction, LabelId, Message, ObsEvent, Operation, OperationId, Outcome, Pick,
+    ProtocolMachineKernel, RoleId, SessionId, SortId, Value, VerifiedImage,
 };
 
 use crate::entry::{Checkpoint, Entry, Request};
@@ -51,7 +50,7 @@ pub fn image_of(kernel: &ProtocolMachineKernel, session: SessionId) -> Option<&V
 }
 
 fn printer(image: Option<&VerifiedImage>) -> Printer<'_> {
-    Printer::of(image.map(VerifiedImage::image))
+    Printer::verified(image)
 }
 
 /// A value without names, cut at [`Printer::WIDTH`].
@@ -88,26 +87,16 @@ pub fn operation_row(image: Option<&VerifiedImage>, id: OperationId) -> Option<&
 /// label that the payload is of.
 pub fn payload_sort(
     image: &VerifiedImage,
-    (from, receiver): (RoleId, RoleId),
+    ends: (RoleId, RoleId),
     label: LabelId,
     payload: &Value,
 ) -> Option<SortId> {
-    let states = &image.image().roles.get(from.index())?.automaton.states;
-    let sends = states.iter().filter_map(|state| match state {
-        State::Send { to, branches } if *to == receiver => Some(branches),
-        State::Send { .. } | State::Recv { .. } | State::End => None,
-    });
-    let mut sorts = sends
-        .flatten()
-        .filter(|transition| transition.label == label)
-        .map(|transition| transition.sort);
-    sorts.find(|sort| payload.is_of(*sort, &image.image().sorts))
+    text::payload_sort(image.image(), ends, label, payload)
 }
 
 /// The sort of the payload of an event's message.
 pub fn message_sort(image: &VerifiedImage, message: &Message) -> Option<SortId> {
-    let ends = *image.edges().get(message.edge.index())?;
-    payload_sort(image, ends, message.label, &message.payload)
+    Printer::verified(Some(image)).message_sort(message)
 }
 
 /// An instruction with its operands.
@@ -151,45 +140,12 @@ pub fn outcome_of(
     image: Option<&VerifiedImage>,
     operation: Option<OperationId>,
 ) -> String {
-    match outcome {
-        Outcome::Success(v) => {
-            let row = operation.and_then(|id| operation_row(image, id));
-            value_of(v, row.map(|row| row.result), image)
-        }
-        Outcome::Failure(f) => failure(f),
-    }
-}
-
-fn failure(failure: &Failure) -> String {
-    let Failure { kind, detail } = failure;
-    match detail.is_empty() {
-        true => format!("failed: {kind}"),
-        false => format!("failed: {kind}, {}", Printer::of(None).text(detail)),
-    }
+    printer(image).with_result(operation).outcome(outcome)
 }
 
 /// An input.
 pub fn input(input: &Ingress) -> String {
-    match input {
-        Ingress::Open { image, owner } => {
-            let owner = Printer::of(None).text(owner);
-            format!("open a session of {} for {owner}", digest(image))
-        }
-        Ingress::Outcome { effect, outcome: o } => format!("{effect} answered: {}", outcome(o)),
-        Ingress::AdvanceClock { ticks } => passing(*ticks),
-        Ingress::Cancel { session, owner } => {
-            let owner = Printer::of(None).text(owner);
-            format!("session {session} cancelled by {owner}")
-        }
-    }
-}
-
-/// An advance of the clock by this number of ticks.
-pub fn passing(ticks: u64) -> String {
-    match ticks {
-        1 => "1 tick passes".to_owned(),
-        ticks => format!("{ticks} ticks pass"),
-    }
+    Printer::of(None).input(input)
 }
 
 /// An entry of a recording. `image` is that of the entry's session, if it concerns one.
@@ -248,70 +204,5 @@ pub fn event_of(
     event: &ObsEvent,
     operation_id: Option<OperationId>,
 ) -> String {
-    let message = |verb: &str, m: &Message| {
-        let (from, to) = edge(image, m.edge);
-        let sort = image.and_then(|image| message_sort(image, m));
-        let (l, payload) = (label(image, m.label), value_of(&m.payload, sort, image));
-        format!("{verb} {from} -> {to} #{}: {l} {payload}", m.sequence)
-    };
-    match &event.event {
-        Event::Opened { owner, .. } => format!("opened for {}", Printer::of(None).text(owner)),
-        Event::Sent(m) => message("sent", m),
-        Event::Offered(m) => message("offered", m),
-        Event::Received(m) => message("received", m),
-        Event::Chose(m) => message("chose", m),
-        Event::EffectIssued {
-            number,
-            coroutine,
-            operation: id,
-            ..
-        } => {
-            let name = operation(image, *id);
-            format!("effect {number} of coroutine {coroutine}: {name}")
-        }
-        Event::EffectResolved { number, result } => {
-            let row = operation_id.and_then(|id| operation_row(image, id));
-            let result = value_of(result, row.map(|row| row.result), image);
-            format!("effect {number} resolved: {result}")
-        }
-        Event::EffectFailed { number, failure: f } => format!("effect {number} {}", failure(f)),
-        Event::EffectInvalidated { number } => format!("effect {number} invalidated"),
-        Event::WitnessIssued { witness, number } => {
-            format!("witness {witness} issued for effect {number}")
-        }
-        Event::WitnessExpired { witness } => format!("witness {witness} expired"),
-        Event::TimeoutIssued { number, witness } => {
-            format!("effect {number} timed out, witness {witness}")
-        }
-        Event::CancellationRequested { witness } => {
-            format!("cancellation requested, witness {witness}")
-        }
-        Event::Cancelled { witness } => format!("cancelled, witness {witness}"),
-        Event::FailureBranchEntered { coroutine, cause } => {
-            format!(
-                "coroutine {coroutine} failed: {}",
-                printer(image).fault(cause)
-            )
-        }
-        Event::Spawned { coroutine, program } => {
-            format!("coroutine {coroutine} started with program {program}")
-        }
-        Event::Halted { coroutine } => format!("coroutine {coroutine} halted"),
-        Event::Faulted { coroutine, fault } => {
-            format!(
-                "coroutine {coroutine} faulted: {}",
-                printer(image).fault(fault)
-            )
-        }
-        Event::Closed => "closed".to_owned(),
-        Event::SessionTerminal { end } => format!("session ended: {}", end.name()),
-        Event::EpochAdvanced { epoch } => format!("epoch {epoch}"),
-    }
-}
-
-fn edge(image: Option<&VerifiedImage>, id: EdgeId) -> (String, String) {
-    match image.and_then(|i| i.edges().get(id.index())) {
-        Some((from, to)) => (role(image, *from), role(image, *to)),
-        None => (format!("edge {id}"), "?".to_owned()),
-    }
+    printer(image).with_result(operation_id).event(&event.event)
 }

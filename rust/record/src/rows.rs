@@ -21,7 +21,40 @@ use crate::divergence::Divergence;
 use crate::entry::{Entry, Request};
 use crate::timeline::Moment;
 
+// The kinds of rows of events follow from the machine's table of events; the others are listed
+// after them.
 macro_rules! kinds {
+    ($(
+        $(#[$doc:meta])*
+        $number:literal = $event:ident ($text:literal, $is_trouble:literal, $line:literal)
+        $({ $($fields:tt)* })? $(= $item:ident: $item_of:ty)?;
+    )*) => {
+        row_kinds! {
+            $($(#[$doc])* $event $text $is_trouble,)*
+            /// A request was put to the handler.
+            Request "request" false,
+            /// The machine was given an input.
+            Input "input" false,
+            /// The machine refused the preceding input.
+            Refused "refused" true,
+            /// A recording has the digests of the run up to here.
+            Checkpoint "checkpoint" false,
+            /// A replay differs from its recording. No row follows.
+            Diverged "diverged" true,
+        }
+
+        impl RowKind {
+            /// The kind of an event.
+            pub const fn of(event: &Event) -> RowKind {
+                match event {
+                    $(Event::$event { .. } => RowKind::$event,)*
+                }
+            }
+        }
+    };
+}
+
+macro_rules! row_kinds {
     ($($(#[$doc:meta])* $name:ident $text:literal $is_trouble:literal,)*) => {
         /// The kind of a row. Rows of events have the names of the events in `docs/semantics.md`.
         #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -45,89 +78,7 @@ macro_rules! kinds {
     };
 }
 
-kinds! {
-    /// A session was opened.
-    Opened "opened" false,
-    /// A message was sent.
-    Sent "sent" false,
-    /// A message was sent by an internal choice.
-    Offered "offered" false,
-    /// A message was received.
-    Received "received" false,
-    /// A message was received by an external choice.
-    Chose "chose" false,
-    /// An effect was issued.
-    EffectIssued "effect_issued" false,
-    /// An effect succeeded.
-    EffectResolved "effect_resolved" false,
-    /// An effect failed.
-    EffectFailed "effect_failed" true,
-    /// An effect was outstanding when its session ended.
-    EffectInvalidated "effect_invalidated" true,
-    /// A witness was issued.
-    WitnessIssued "witness_issued" false,
-    /// A witness expired.
-    WitnessExpired "witness_expired" false,
-    /// An effect timed out.
-    TimeoutIssued "timeout_issued" true,
-    /// A cancellation began.
-    CancellationRequested "cancellation_requested" true,
-    /// A cancellation is complete.
-    Cancelled "cancelled" true,
-    /// A program entered its failure branch, or a fault follows.
-    FailureBranchEntered "failure_branch_entered" true,
-    /// A coroutine was spawned.
-    Spawned "spawned" false,
-    /// A coroutine halted.
-    Halted "halted" false,
-    /// A coroutine faulted.
-    Faulted "faulted" true,
-    /// A protocol reached its end.
-    Closed "closed" false,
-    /// A session ended.
-    SessionTerminal "session_terminal" false,
-    /// A session's epoch advanced.
-    EpochAdvanced "epoch_advanced" false,
-    /// A request was put to the handler.
-    Request "request" false,
-    /// The machine was given an input.
-    Input "input" false,
-    /// The machine refused the preceding input.
-    Refused "refused" true,
-    /// A recording has the digests of the run up to here.
-    Checkpoint "checkpoint" false,
-    /// A replay differs from its recording. No row follows.
-    Diverged "diverged" true,
-}
-
-impl RowKind {
-    /// The kind of an event.
-    pub const fn of(event: &Event) -> RowKind {
-        match event {
-            Event::Opened { .. } => RowKind::Opened,
-            Event::Sent(_) => RowKind::Sent,
-            Event::Offered(_) => RowKind::Offered,
-            Event::Received(_) => RowKind::Received,
-            Event::Chose(_) => RowKind::Chose,
-            Event::EffectIssued { .. } => RowKind::EffectIssued,
-            Event::EffectResolved { .. } => RowKind::EffectResolved,
-            Event::EffectFailed { .. } => RowKind::EffectFailed,
-            Event::EffectInvalidated { .. } => RowKind::EffectInvalidated,
-            Event::WitnessIssued { .. } => RowKind::WitnessIssued,
-            Event::WitnessExpired { .. } => RowKind::WitnessExpired,
-            Event::TimeoutIssued { .. } => RowKind::TimeoutIssued,
-            Event::CancellationRequested { .. } => RowKind::CancellationRequested,
-            Event::Cancelled { .. } => RowKind::Cancelled,
-            Event::FailureBranchEntered { .. } => RowKind::FailureBranchEntered,
-            Event::Spawned { .. } => RowKind::Spawned,
-            Event::Halted { .. } => RowKind::Halted,
-            Event::Faulted { .. } => RowKind::Faulted,
-            Event::Closed => RowKind::Closed,
-            Event::SessionTerminal { .. } => RowKind::SessionTerminal,
-            Event::EpochAdvanced { .. } => RowKind::EpochAdvanced,
-        }
-    }
-}
+antiphon_machine::for_each_event! { kinds }
 
 /// One row.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -523,7 +474,7 @@ impl RowBuilder {
         image: Option<&VerifiedImage>,
     ) -> Row {
         let mut row = Row::new(RowKind::Input, (step, clock), Source::Input(input.clone()));
-        row.session = session_of(&input);
+        row.session = input.session();
         if let Ingress::Outcome { effect, .. } = input {
             let outstanding = self.outstanding.get(&effect).copied();
             row.of_effect(effect.number, outstanding, image);
@@ -552,7 +503,7 @@ impl RowBuilder {
                     self.request(request, at.1, image(session))
                 }
                 Entry::Input { step, input } => {
-                    let image = session_of(&input).and_then(image);
+                    let image = input.session().and_then(image);
                     self.input((step, at.1), input, image)
                 }
                 Entry::Refused(refusal) => self.refused(at, refusal),
@@ -592,15 +543,6 @@ impl Row {
             | Class::Deliver { peer, .. } => Some(peer),
             Class::Command | Class::Observe | Class::Check => None,
         });
-    }
-}
-
-/// The session of an input. A session that is opened has no number yet.
-fn session_of(input: &Ingress) -> Option<SessionId> {
-    match input {
-        Ingress::Outcome { effect, .. } => Some(effect.session),
-        Ingress::Cancel { session, .. } => Some(*session),
-        Ingress::Open { .. } | Ingress::AdvanceClock { .. } => None,
     }
 }
 
@@ -720,7 +662,7 @@ impl<O: RowObserver> RowSink<O> {
 
     fn input(&mut self, step: u64, input: &Ingress) {
         let clock = self.now();
-        let image = session_of(input).and_then(|session| self.image(session));
+        let image = input.session().and_then(|session| self.image(session));
         let at = (step, clock);
         let row = self.builder.input(at, input.clone(), image.as_deref());
         if let Ingress::AdvanceClock { ticks } = input {

@@ -120,73 +120,85 @@ fn pc(coins: &mut Coins) -> Pc {
     Pc(coins.below(24) as u32)
 }
 
+/// The operands of a random instruction.
+struct Operands<'c> {
+    coins: &'c mut Coins,
+    programs: usize,
+    chan: Reg,
+    val: Reg,
+    dst: Reg,
+    on_failure: Option<Pc>,
+    operation: OperationId,
+    has_written: bool,
+}
+
+impl OperandSource for Operands<'_> {
+    fn endpoint(&mut self) -> Reg {
+        self.chan
+    }
+    fn read(&mut self) -> Reg {
+        self.val
+    }
+    fn write(&mut self) -> Reg {
+        match std::mem::replace(&mut self.has_written, true) {
+            false => self.dst,
+            true => self.val,
+        }
+    }
+    fn arguments(&mut self) -> Vec<Reg> {
+        regs(self.coins)
+    }
+    fn label(&mut self) -> LabelId {
+        label(self.coins)
+    }
+    fn operation(&mut self) -> OperationId {
+        self.operation
+    }
+    fn program(&mut self) -> ProgramId {
+        ProgramId(self.coins.below(self.programs + 1) as u16)
+    }
+    fn constant(&mut self) -> Value {
+        values::any(self.coins, 2)
+    }
+    fn target(&mut self) -> Pc {
+        pc(self.coins)
+    }
+    fn failure(&mut self) -> Option<Pc> {
+        self.on_failure
+    }
+    fn arms(&mut self) -> Vec<Arm> {
+        let arm = |coins: &mut Coins| Arm {
+            label: label(coins),
+            val: reg(coins),
+            target: pc(coins),
+        };
+        (0..self.coins.below(3)).map(|_| arm(self.coins)).collect()
+    }
+    fn labels(&mut self) -> Vec<(LabelId, Pc)> {
+        let row = |coins: &mut Coins| (label(coins), pc(coins));
+        (0..self.coins.below(3)).map(|_| row(self.coins)).collect()
+    }
+    fn numbers(&mut self) -> Vec<(u64, Pc)> {
+        let row = |coins: &mut Coins| (coins.below(3) as u64, pc(coins));
+        (0..self.coins.below(3)).map(|_| row(self.coins)).collect()
+    }
+}
+
 fn instruction(image: &CodeImage, coins: &mut Coins) -> Instruction {
-    let operations = image.operations.len() + 1;
     let chan = Reg(if coins.below(5) > 0 { 0 } else { 3 });
     let (val, dst) = (reg(coins), reg(coins));
     let on_failure = coins.once_in(2).then(|| pc(coins));
-    let operation = OperationId(coins.below(operations) as u16);
-    match coins.below(14) {
-        0 => Instruction::Send {
-            chan,
-            label: label(coins),
-            val,
-        },
-        1 => Instruction::Receive {
-            chan,
-            label: label(coins),
-            dst,
-        },
-        2 => {
-            let arms = 0..coins.below(3);
-            let arm = |_| Arm {
-                label: label(coins),
-                val: reg(coins),
-                target: pc(coins),
-            };
-            let arms = arms.map(arm).collect();
-            Instruction::Offer {
-                chan,
-                selector: val,
-                arms,
-            }
-        }
-        3 => {
-            let rows = 0..coins.below(3);
-            let table = rows.map(|_| (label(coins), pc(coins))).collect();
-            Instruction::Choose { chan, dst, table }
-        }
-        4 => Instruction::Invoke {
-            operation,
-            args: regs(coins),
-            dst,
-            on_failure,
-        },
-        5 => Instruction::Check {
-            operation,
-            args: regs(coins),
-            dst,
-            witness: val,
-            on_failure,
-        },
-        6 => Instruction::Spawn {
-            program: ProgramId(coins.below(image.programs.len() + 1) as u16),
-            args: regs(coins),
-            dst,
-        },
-        7 => Instruction::Set {
-            dst,
-            value: values::any(coins, 2),
-        },
-        8 => Instruction::Move { dst, src: val },
-        9 => Instruction::Jump { target: pc(coins) },
-        10 => {
-            let rows = 0..coins.below(3);
-            let table = rows.map(|_| (coins.below(3) as u64, pc(coins))).collect();
-            Instruction::Branch { cond: val, table }
-        }
-        11 => Instruction::Yield,
-        12 => Instruction::Close,
-        _ => Instruction::Halt,
-    }
+    let operation = OperationId(coins.below(image.operations.len() + 1) as u16);
+    let number = coins.below(Instruction::NAMES.len());
+    let mut operands = Operands {
+        coins,
+        programs: image.programs.len(),
+        chan,
+        val,
+        dst,
+        on_failure,
+        operation,
+        has_written: false,
+    };
+    Instruction::from_operands(number, &mut operands).unwrap_or(Instruction::Halt)
 }

@@ -7,8 +7,7 @@
 use std::collections::BTreeSet;
 
 use antiphon_machine::{
-    Class, CodeImage, Instruction, LabelId, OperationId, RoleId, Sort, SortId, State, StateId,
-    VerifiedImage,
+    Class, CodeImage, LabelId, RoleId, Sort, SortId, State, StateId, VerifiedImage,
 };
 
 use super::{CANCEL, DATA, DETACH, EOF, EXEC, InputCapacity, Job, OUTPUT, RESPONSE, SIGNAL};
@@ -383,24 +382,8 @@ fn host_requests(code: &CodeImage, role: RoleId) -> impl Iterator<Item = HostReq
     let instructions = program.map_or(&[][..], |program| &program.code);
     let operations = instructions
         .iter()
-        .filter_map(|instruction| match instruction {
-            Instruction::Invoke { operation, .. } => {
-                code.operations.get(OperationId::index(*operation))
-            }
-            Instruction::Send { .. }
-            | Instruction::Receive { .. }
-            | Instruction::Offer { .. }
-            | Instruction::Choose { .. }
-            | Instruction::Check { .. }
-            | Instruction::Spawn { .. }
-            | Instruction::Set { .. }
-            | Instruction::Move { .. }
-            | Instruction::Jump { .. }
-            | Instruction::Branch { .. }
-            | Instruction::Yield
-            | Instruction::Close
-            | Instruction::Halt => None,
-        });
+        .filter_map(|instruction| instruction.operation())
+        .filter_map(|operation| code.operations.get(operation.index()));
     operations.map(move |operation| HostRequest {
         role,
         class: &operation.class,

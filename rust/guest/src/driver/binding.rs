@@ -189,12 +189,6 @@ impl Walk<'_> {
                 on_failure,
                 ..
             } => self.ask(pc, known, *operation, (*dst, Some(*witness)), *on_failure),
-            Instruction::Spawn { dst, .. } => {
-                // A spawned program has no endpoint, so it sends nothing.
-                known.copying = None;
-                known.set(*dst, Held::Other(Source::Constant));
-                vec![(next, known)]
-            }
             Instruction::Set { dst, .. } => {
                 known.set(*dst, Held::Other(Source::Constant));
                 vec![(next, known)]
@@ -209,11 +203,16 @@ impl Walk<'_> {
                 .iter()
                 .map(|(_, target)| (*target, known.clone()))
                 .collect(),
-            Instruction::Yield => {
+            // What any other instruction writes does not come from the guest. A spawned program has
+            // no endpoint, so it sends nothing.
+            other => {
                 known.copying = None;
-                vec![(next, known)]
+                for register in other.written() {
+                    known.set(register, Held::Other(Source::Constant));
+                }
+                let next = other.successors(pc).into_iter();
+                next.map(|next| (next, known.clone())).collect()
             }
-            Instruction::Close | Instruction::Halt => Vec::new(),
         }
     }
 
@@ -357,25 +356,9 @@ impl Walk<'_> {
         Some(&row.class)
     }
 
-    /// The operation of an `Invoke` or `Check`.
+    /// The operation that is requested here.
     fn asked_at(&self, pc: Pc) -> Option<OperationId> {
-        match self.program.code.get(pc.index())? {
-            Instruction::Invoke { operation, .. } | Instruction::Check { operation, .. } => {
-                Some(*operation)
-            }
-            Instruction::Send { .. }
-            | Instruction::Receive { .. }
-            | Instruction::Offer { .. }
-            | Instruction::Choose { .. }
-            | Instruction::Spawn { .. }
-            | Instruction::Set { .. }
-            | Instruction::Move { .. }
-            | Instruction::Jump { .. }
-            | Instruction::Branch { .. }
-            | Instruction::Yield
-            | Instruction::Close
-            | Instruction::Halt => None,
-        }
+        self.program.code.get(pc.index())?.operation()
     }
 
     fn is_unit(&self, sort: SortId) -> bool {

@@ -70,23 +70,6 @@ structure!(Program {
     code
 });
 
-alternatives!(Instruction {
-    0 = Send { chan, label, val },
-    1 = Receive { chan, label, dst },
-    2 = Offer { chan, selector, arms },
-    3 = Choose { chan, dst, table },
-    4 = Invoke { operation, args, dst, on_failure },
-    5 = Check { operation, args, dst, witness, on_failure },
-    6 = Spawn { program, args, dst },
-    7 = Set { dst, value },
-    8 = Move { dst, src },
-    9 = Jump { target },
-    10 = Branch { cond, table },
-    11 = Yield,
-    12 = Close,
-    13 = Halt,
-});
-
 structure!(Arm { label, val, target });
 
 list!(Form {

@@ -287,6 +287,8 @@ macro_rules! list {
     };
 }
 
+#[macro_use]
+mod tables;
 mod image;
 pub(crate) mod state;
 

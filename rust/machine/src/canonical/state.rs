@@ -3,9 +3,9 @@
 use super::*;
 use crate::buffer::Parcel;
 use crate::config::{DeterminismMode, ProtocolMachineConfig, SchedulingPolicy};
-use crate::event::{End, Event, Message, ObsEvent, Stamp};
-use crate::fault::{Action, Fault, Refusal, Table};
-use crate::input::{Ingress, On, Rest, Resumed, Step, Taken, Wait};
+use crate::event::{End, Message, ObsEvent, Stamp};
+use crate::fault::{Action, Table};
+use crate::input::{On, Rest, Resumed, Step, Taken, Wait};
 use crate::outcome::{Failure, FailureKind, Outcome};
 use crate::session::{
     Coroutine, Edge, Effect, Endpoint, Phase, Session, Status, Witness, WitnessKind,
@@ -21,13 +21,6 @@ alternatives!(Outcome {
 
 structure!(Failure { kind, detail });
 
-alternatives!(Ingress {
-    0 = Open { image, owner },
-    1 = Outcome { effect, outcome },
-    2 = AdvanceClock { ticks },
-    3 = Cancel { session, owner },
-});
-
 structure!(Stamp {
     session,
     index,
@@ -42,63 +35,6 @@ structure!(Message {
     label,
     sequence,
     payload
-});
-
-alternatives!(Event {
-    0 = Opened { image, owner },
-    1 = Sent(message),
-    2 = Offered(message),
-    3 = Received(message),
-    4 = Chose(message),
-    5 = EffectIssued { number, coroutine, operation, attempt, deadline },
-    6 = EffectResolved { number, result },
-    7 = EffectFailed { number, failure },
-    8 = EffectInvalidated { number },
-    9 = WitnessIssued { witness, number },
-    10 = WitnessExpired { witness },
-    11 = TimeoutIssued { number, witness },
-    12 = CancellationRequested { witness },
-    13 = Cancelled { witness },
-    14 = FailureBranchEntered { coroutine, cause },
-    15 = Spawned { coroutine, program },
-    16 = Halted { coroutine },
-    17 = Faulted { coroutine, fault },
-    18 = Closed,
-    19 = SessionTerminal { end },
-    20 = EpochAdvanced { epoch },
-});
-
-alternatives!(Fault {
-    0 = OutOfRegisters { register, count },
-    1 = PcOutOfBounds { pc, len },
-    2 = NoSuchRow { table, index },
-    3 = NotAnEndpoint { register, got },
-    4 = NotHolder { role, holder },
-    5 = WrongState { role, state, expected, got },
-    6 = WrongLabel { role, state, got },
-    7 = WrongSort { expected, got },
-    8 = PayloadTooLarge { len, max },
-    9 = UnexpectedMessage { edge, got },
-    10 = SelectorOutside { got },
-    11 = NoSuchBranch { got },
-    12 = NotANumber { got },
-    13 = WrongOperation,
-    14 = CoroutineBound { max },
-    15 = EffectFailed { number, kind },
-    16 = EndpointOpen { role, state },
-    17 = EdgeNotEmpty { edge, len },
-});
-
-alternatives!(Refusal {
-    0 = NoSuchSession { session },
-    1 = SessionEnded { session },
-    2 = Late { effect },
-    3 = NeverIssued { effect },
-    4 = NotOwner { session },
-    5 = NoSuchImage,
-    6 = SessionBound { max },
-    7 = OwnerTooLong { len, max },
-    8 = ClockOverflow { ticks },
 });
 
 structure!(ProtocolMachineConfig {

@@ -379,9 +379,7 @@ impl Check<'_> {
                 let program = self.image.image().programs.get(coroutine.program.index())?;
                 program.code.get(coroutine.pc.index())
             });
-            let (Some(Instruction::Invoke { operation, .. })
-            | Some(Instruction::Check { operation, .. })) = at
-            else {
+            let Some(operation) = at.and_then(Instruction::operation) else {
                 return Err(field(
                     place("the coroutine"),
                     "one at an instruction that issues an effect",

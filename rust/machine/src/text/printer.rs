@@ -1,13 +1,19 @@
 use std::fmt::Write;
 
 use super::literal::{NONE, SOME, is_word};
-use super::{line, misleads};
+use super::parts::{Part, payload_sort};
+use super::{line, misleads, rows};
+use crate::event::{Event, Message};
 use crate::fault::Fault;
-use crate::ids::{LabelId, OperationId, Pc, ProgramId, Reg, RoleId, SortId};
+use crate::ids::{EdgeId, LabelId, OperationId, ProgramId, RoleId, SortId};
 use crate::image::{Arm, Class, CodeImage, Instruction, Sort};
+use crate::input::Ingress;
+use crate::operand::Operand;
+use crate::outcome::Outcome;
 use crate::value::Value;
+use crate::verify::VerifiedImage;
 
-/// Prints values, sorts, instructions and faults, on one line each unless the printer is
+/// Prints values, sorts, instructions, faults, events and inputs, on one line each unless the printer is
 /// [indented](Self::indented).
 ///
 /// Names come from an image and are made safe for a terminal by [`line()`](super::line()). Without
@@ -15,6 +21,10 @@ use crate::value::Value;
 #[derive(Clone, Copy, Debug)]
 pub struct Printer<'i> {
     image: Option<&'i CodeImage>,
+    /// The sender and the receiver of each edge; empty if the image is not verified.
+    edges: &'i [(RoleId, RoleId)],
+    /// The sort of the results of effects.
+    result: Option<SortId>,
     width: usize,
     is_indented: bool,
 }
@@ -42,8 +52,29 @@ impl<'i> Printer<'i> {
     pub fn of(image: Option<&'i CodeImage>) -> Printer<'i> {
         Printer {
             image,
+            edges: &[],
+            result: None,
             width: Printer::WIDTH,
             is_indented: false,
+        }
+    }
+
+    /// A printer with the names of a verified image if there is one. It can also name the sender
+    /// and the receiver of a message.
+    pub fn verified(image: Option<&'i VerifiedImage>) -> Printer<'i> {
+        Printer {
+            edges: image.map_or(&[], VerifiedImage::edges),
+            ..Printer::of(image.map(VerifiedImage::image))
+        }
+    }
+
+    /// Sets the sort of the results of effects, in events and in inputs: that of this operation.
+    #[must_use]
+    pub fn with_result(self, operation: Option<OperationId>) -> Printer<'i> {
+        let row = operation.and_then(|id| self.image?.operations.get(id.index()));
+        Printer {
+            result: row.map(|row| row.result),
+            ..self
         }
     }
 
@@ -169,114 +200,65 @@ impl<'i> Printer<'i> {
 
     /// An instruction with its operands.
     pub fn instruction(&self, instruction: &Instruction) -> String {
-        match instruction {
-            Instruction::Send { chan, label, val } => {
-                format!("send r{chan} {} r{val}", self.label(*label))
+        rows::instruction(instruction, self)
+    }
+
+    pub(super) fn operand(&self, operand: Operand<'_>) -> String {
+        match operand {
+            Operand::Endpoint(register) | Operand::Read(register) | Operand::Write(register) => {
+                format!("r{register}")
             }
-            Instruction::Receive { chan, label, dst } => {
-                format!("r{dst} := receive r{chan} {}", self.label(*label))
-            }
-            Instruction::Offer {
-                chan,
-                selector,
-                arms,
-            } => {
-                let arm = |Arm { label, val, target }: &Arm| {
-                    format!("{} r{val} -> {target}", self.label(*label))
-                };
-                let arms = joined(arms, ", ", arm);
-                format!("offer r{chan} by r{selector} {{ {arms} }}")
-            }
-            Instruction::Choose { chan, dst, table } => {
-                let row = |(label, pc): &(LabelId, Pc)| format!("{} -> {pc}", self.label(*label));
-                let rows = joined(table, ", ", row);
-                format!("r{dst} := choose r{chan} {{ {rows} }}")
-            }
-            Instruction::Invoke {
-                operation,
-                args,
-                dst,
-                on_failure,
-            } => {
-                let call = self.call(*operation, args, *on_failure);
-                format!("r{dst} := invoke {call}")
-            }
-            Instruction::Check {
-                operation,
-                args,
-                dst,
-                witness,
-                on_failure,
-            } => {
-                let call = self.call(*operation, args, *on_failure);
-                format!("r{dst}, r{witness} := check {call}")
-            }
-            Instruction::Spawn { program, args, dst } => {
-                let (program, args) = (self.program(*program), registers(args));
-                format!("r{dst} := spawn {program} ({args})")
-            }
-            Instruction::Set { dst, value } => format!("r{dst} := {}", self.value(value, None)),
-            Instruction::Move { dst, src } => format!("r{dst} := r{src}"),
-            Instruction::Jump { target } => format!("jump -> {target}"),
-            Instruction::Branch { cond, table } => {
-                let rows = joined(table, ", ", |(n, pc)| format!("{n} -> {pc}"));
-                format!("branch r{cond} {{ {rows} }}")
-            }
-            Instruction::Yield => "yield".to_owned(),
-            Instruction::Close => "close".to_owned(),
-            Instruction::Halt => "halt".to_owned(),
+            Operand::Arguments(registers) => joined(registers, ", ", |r| format!("r{r}")),
+            Operand::Label(label) => self.label(label),
+            Operand::Operation(operation) => self.operation(operation),
+            Operand::Program(program) => self.program(program),
+            Operand::Constant(value) => self.value(value, None),
+            Operand::Target(pc) => pc.to_string(),
+            Operand::Failure(None) => String::new(),
+            Operand::Failure(Some(pc)) => format!(", on failure -> {pc}"),
+            Operand::Arms(arms) => joined(arms, ", ", |Arm { label, val, target }| {
+                format!("{} r{val} -> {target}", self.label(*label))
+            }),
+            Operand::Labels(table) => joined(table, ", ", |(label, pc)| {
+                format!("{} -> {pc}", self.label(*label))
+            }),
+            Operand::Numbers(table) => joined(table, ", ", |(n, pc)| format!("{n} -> {pc}")),
         }
     }
 
     /// A fault, with names in place of numbers where the image has them.
     pub fn fault(&self, fault: &Fault) -> String {
-        let role = |id: &RoleId| self.role(*id);
-        match fault {
-            Fault::WrongState {
-                role: id,
-                state,
-                expected,
-                got,
-            } => format!(
-                "{} is in state {state}, where it may {got}, and the instruction would {expected}",
-                role(id)
-            ),
-            Fault::WrongLabel {
-                role: id,
-                state,
-                got,
-            } => {
-                let label = self.label(*got);
-                format!("{} in state {state} does not admit `{label}`", role(id))
-            }
-            Fault::WrongSort { expected, got } => {
-                let sort = self.sort(*expected);
-                format!("a value of `{sort}` was expected, got one of form {got}")
-            }
-            Fault::EndpointOpen { role: id, state } => {
-                format!("{} is in state {state}, which is not an end", role(id))
-            }
-            Fault::OutOfRegisters { .. }
-            | Fault::PcOutOfBounds { .. }
-            | Fault::NoSuchRow { .. }
-            | Fault::NotAnEndpoint { .. }
-            | Fault::NotHolder { .. }
-            | Fault::PayloadTooLarge { .. }
-            | Fault::UnexpectedMessage { .. }
-            | Fault::SelectorOutside { .. }
-            | Fault::NoSuchBranch { .. }
-            | Fault::NotANumber { .. }
-            | Fault::WrongOperation
-            | Fault::CoroutineBound { .. }
-            | Fault::EffectFailed { .. }
-            | Fault::EdgeNotEmpty { .. } => fault.to_string(),
-        }
+        rows::fault(fault, self)
     }
 
-    fn call(&self, operation: OperationId, args: &[Reg], on_failure: Option<Pc>) -> String {
-        let (operation, args) = (self.operation(operation), registers(args));
-        let failure = on_failure.map_or_else(String::new, |pc| format!(", on failure -> {pc}"));
-        format!("{operation} ({args}){failure}")
+    /// An event, without its stamp. The printer should be one [with the result's
+    /// sort](Self::with_result) of an event that ends an effect.
+    pub fn event(&self, event: &Event) -> String {
+        rows::event(event, self)
+    }
+
+    /// An input.
+    pub fn input(&self, input: &Ingress) -> String {
+        rows::input(input, self)
+    }
+
+    /// An outcome. The printer should be one [with the result's sort](Self::with_result).
+    pub fn outcome(&self, outcome: &Outcome) -> String {
+        outcome.print(self)
+    }
+
+    /// The sort of the payload of an event's message, if the printer has a verified image.
+    pub fn message_sort(&self, message: &Message) -> Option<SortId> {
+        let ends = self.ends(message.edge)?;
+        payload_sort(self.image?, ends, message.label, &message.payload)
+    }
+
+    pub(super) fn ends(&self, edge: EdgeId) -> Option<(RoleId, RoleId)> {
+        self.edges.get(edge.index()).copied()
+    }
+
+    pub(super) fn result(&self) -> Option<SortId> {
+        self.result
     }
 
     /// The name of a number that is a variant or a label of the sort. `None` if the sort does not
@@ -316,10 +298,6 @@ impl<'i> Printer<'i> {
     pub(super) fn sort_row(&self, sort: Option<SortId>) -> Option<&'i Sort> {
         self.image?.sorts.get(sort?.index())
     }
-}
-
-fn registers(registers: &[Reg]) -> String {
-    joined(registers, ", ", |register| format!("r{register}"))
 }
 
 fn joined<T>(items: &[T], separator: &str, text: impl Fn(&T) -> String) -> String {

@@ -1,6 +1,7 @@
 //! Operands: every reference of an instruction names a row that exists.
 
 use super::*;
+use crate::operand::Operand;
 
 /// Checks that every operand of every instruction, reachable or not, names something that exists.
 pub(super) fn check_operands(image: &CodeImage) -> Checked {
@@ -42,70 +43,54 @@ struct Operands<'a> {
 
 impl Operands<'_> {
     fn check(&self, instruction: &Instruction) -> Checked {
-        match instruction {
-            Instruction::Send { chan, label, val } => {
-                self.registers(&[*chan, *val])?;
-                self.label(*label)
+        let operands = instruction.operands();
+        operands
+            .into_iter()
+            .try_for_each(|o| self.check_operand(o))?;
+        if let Instruction::Spawn { program, args, .. } = instruction {
+            let count = usize::from(self.image.programs[program.index()].registers);
+            at_most(self.place, "arguments", args.len(), count)?;
+        }
+        Ok(())
+    }
+
+    fn check_operand(&self, operand: Operand<'_>) -> Checked {
+        match operand {
+            Operand::Endpoint(register) | Operand::Read(register) | Operand::Write(register) => {
+                self.registers(&[register])
             }
-            Instruction::Receive { chan, label, dst } => {
-                self.registers(&[*chan, *dst])?;
-                self.label(*label)
+            Operand::Arguments(registers) => self.registers(registers),
+            Operand::Label(label) => self.label(label),
+            Operand::Operation(operation) => self.operation(operation),
+            Operand::Program(program) => {
+                let len = self.image.programs.len();
+                row(self.place, "program", program.index(), len)
             }
-            Instruction::Offer {
-                chan,
-                selector,
-                arms,
-            } => {
-                self.registers(&[*chan, *selector])?;
+            Operand::Constant(value) => {
+                self.constant(value, 1)?;
+                let len = usize::try_from(value.encoded_len()).unwrap_or(usize::MAX);
+                at_most(self.place, "bytes of a constant", len, CONSTANT_LEN_MAX)
+            }
+            Operand::Target(target) => self.target(target),
+            Operand::Failure(target) => target.map_or(Ok(()), |target| self.target(target)),
+            Operand::Arms(arms) => {
                 check_labels(self.image, self.place, arms.iter().map(|a| a.label))?;
                 arms.iter().try_for_each(|arm| {
                     self.registers(&[arm.val])?;
                     self.target(arm.target)
                 })
             }
-            Instruction::Choose { chan, dst, table } => {
-                self.registers(&[*chan, *dst])?;
+            Operand::Labels(table) => {
                 check_labels(self.image, self.place, table.iter().map(|row| row.0))?;
                 table.iter().try_for_each(|row| self.target(row.1))
             }
-            Instruction::Invoke {
-                operation,
-                args,
-                dst,
-                on_failure,
-            } => self.request(*operation, args, &[*dst], *on_failure),
-            Instruction::Check {
-                operation,
-                args,
-                dst,
-                witness,
-                on_failure,
-            } => self.request(*operation, args, &[*dst, *witness], *on_failure),
-            Instruction::Spawn { program, args, dst } => {
-                let programs = &self.image.programs;
-                row(self.place, "program", program.index(), programs.len())?;
-                self.registers(args)?;
-                self.registers(&[*dst])?;
-                let count = usize::from(programs[program.index()].registers);
-                at_most(self.place, "arguments", args.len(), count)
-            }
-            Instruction::Set { dst, value } => {
-                self.registers(&[*dst])?;
-                self.constant(value, 1)?;
-                let len = usize::try_from(value.encoded_len()).unwrap_or(usize::MAX);
-                at_most(self.place, "bytes of a constant", len, CONSTANT_LEN_MAX)
-            }
-            Instruction::Move { dst, src } => self.registers(&[*dst, *src]),
-            Instruction::Jump { target } => self.target(*target),
-            Instruction::Branch { cond, table } => {
-                self.registers(&[*cond])?;
+            Operand::Numbers(table) => {
                 at_most(self.place, "rows", table.len(), BRANCHES_MAX)?;
                 distinct(self.place, table.iter().map(|r| r.0), |n| {
                     format!("number {n}")
                 })?;
                 table.iter().try_for_each(|row| self.target(row.1))
             }
-            Instruction::Yield | Instruction::Close | Instruction::Halt => Ok(()),
         }
     }
 
@@ -145,19 +130,6 @@ impl Operands<'_> {
 
     fn label(&self, label: LabelId) -> Checked {
         row(self.place, "label", label.index(), self.image.labels.len())
-    }
-
-    fn request(
-        &self,
-        operation: OperationId,
-        args: &[Reg],
-        results: &[Reg],
-        on_failure: Option<Pc>,
-    ) -> Checked {
-        self.operation(operation)?;
-        self.registers(args)?;
-        self.registers(results)?;
-        on_failure.map_or(Ok(()), |target| self.target(target))
     }
 
     fn operation(&self, operation: OperationId) -> Checked {

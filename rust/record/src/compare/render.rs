@@ -1,7 +1,7 @@
 //! Prints items and differences.
 
 use antiphon_machine::text::{self, Excerpt, Printer};
-use antiphon_machine::{Fault, OperationId, SortId, Value, VerifiedImage};
+use antiphon_machine::{Fault, Ingress, OperationId, SortId, Value, VerifiedImage};
 
 use super::feed::{Content, Piece, Sent};
 use crate::describe;
@@ -122,7 +122,7 @@ pub(super) fn item(image: Option<&VerifiedImage>, content: &Content) -> String {
             format!("faulted: an effect failed: {kind}")
         }
         Content::Faulted(fault) => format!("faulted: {}", printer(image).fault(fault)),
-        Content::Ticks(ticks) => describe::passing(*ticks),
+        Content::Ticks(ticks) => describe::input(&Ingress::AdvanceClock { ticks: *ticks }),
     }
 }
 

@@ -152,7 +152,7 @@ fn text_from_a_recording_cannot_control_the_terminal() {
 }
 
 #[test]
-fn one_tick_is_singular() {
+fn advances_of_the_clock_are_compared() {
     let advanced = |ticks| {
         let header = full();
         let recorder =
@@ -169,7 +169,7 @@ fn one_tick_is_singular() {
     let found = diff(&mut open(&a[..]), &mut open(&b[..])).expect("memory does not fail");
     let text = found.to_string();
     assert!(
-        text.ends_with("- step 0: 1 tick passes\n  + step 0: 2 ticks pass"),
+        text.ends_with("- step 0: the clock advances by 1\n  + step 0: the clock advances by 2"),
         "{text}"
     );
 
@@ -179,5 +179,8 @@ fn one_tick_is_singular() {
     };
     let found = compare(&a[..], &b[..], &options).expect("two headers");
     let text = found.text("a", "b");
-    assert!(text.contains("- 1 tick passes\n  + 2 ticks pass"), "{text}");
+    assert!(
+        text.contains("- the clock advances by 1\n  + the clock advances by 2"),
+        "{text}"
+    );
 }
