@@ -248,16 +248,7 @@ pub fn over(chan: u8, mut instruction: Instruction) -> Instruction {
         | Instruction::Receive { chan: register, .. }
         | Instruction::Offer { chan: register, .. }
         | Instruction::Choose { chan: register, .. } => *register = Reg(chan),
-        Instruction::Invoke { .. }
-        | Instruction::Check { .. }
-        | Instruction::Spawn { .. }
-        | Instruction::Set { .. }
-        | Instruction::Move { .. }
-        | Instruction::Jump { .. }
-        | Instruction::Branch { .. }
-        | Instruction::Yield
-        | Instruction::Close
-        | Instruction::Halt => {}
+        _ => {}
     }
     instruction
 }
