@@ -102,8 +102,8 @@ impl<S: Sink> Player<S> {
     /// Plays the entry at the start of `bytes` and returns its length, if it is one of the frequent
     /// ones: a request that equals the machine's, or a frequent answer.
     ///
-    /// Nearly all entries are frequent ones. Finding the end of each in a separate pass took a tenth
-    /// of a replay's time.
+    /// Nearly all entries are frequent ones. Finding the end of each in a separate pass took a
+    /// tenth of a replay's time.
     #[inline]
     pub(super) fn play_frequent(&mut self, bytes: &[u8], until: u64) -> Option<usize> {
         if self.refused.is_some() {
