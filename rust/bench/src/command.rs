@@ -15,9 +15,6 @@ use crate::run::{self, Extent};
 use crate::sides::Side;
 use crate::{page, table};
 
-/// The exit code of `one` for a side that does not take part in the contest.
-pub(crate) const ABSENT: i32 = 3;
-
 #[derive(Parser)]
 #[command(
     name = "antiphon-bench",
@@ -140,7 +137,7 @@ fn one(contest: &Contest, side: Side, length: Length, meter: Option<Meter>) -> E
         }
         Err(absent) => {
             eprintln!("{absent}");
-            ExitCode::from(ABSENT as u8)
+            ExitCode::from(one::ABSENT as u8)
         }
     }
 }

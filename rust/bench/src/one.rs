@@ -8,6 +8,9 @@ use serde::{Deserialize, Serialize};
 use crate::contest::Contest;
 use crate::sides::{Absent, Prepared, Side};
 
+/// The exit code of the command `one` for a side that does not take part in the contest.
+pub(crate) const ABSENT: i32 = 3;
+
 /// How long a side runs before it is measured.
 const WARM: Duration = Duration::from_millis(30);
 

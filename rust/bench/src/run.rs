@@ -7,7 +7,7 @@ use std::process::{Command, Stdio};
 use std::time::SystemTime;
 
 use crate::contest::Contest;
-use crate::one::Measured;
+use crate::one::{self, Measured};
 use crate::report::{Report, Row};
 use crate::sides::Side;
 use crate::{callgrind, wasm};
@@ -83,7 +83,7 @@ fn turn(row: &mut Row, contest: &Contest, extent: &Extent) -> Result<(), String>
         return Ok(());
     }
     let measured = match row.side {
-        Side::Wasm => wasm::measure(contest, extent).map_err(Failed::Absent),
+        Side::Wasm => wasm::measure(contest, &extent.root).map_err(Failed::Absent),
         side => one("antiphon-bench", contest, side, extent.time),
     };
     match measured {
@@ -147,7 +147,7 @@ fn one(name: &str, contest: &Contest, side: Side, time: u64) -> Result<Measured,
     match output.status.code() {
         Some(0) => serde_json::from_slice(&output.stdout)
             .map_err(|error| Failed::Broken(format!("unreadable: {error}"))),
-        Some(crate::command::ABSENT) => Err(Failed::Absent(stderr())),
+        Some(one::ABSENT) => Err(Failed::Absent(stderr())),
         _ => Err(Failed::Broken(format!("{}: {}", output.status, stderr()))),
     }
 }

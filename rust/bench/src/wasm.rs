@@ -1,10 +1,10 @@
 //! The machine compiled to WebAssembly, measured by a Node program when the package is built.
 
+use std::path::Path;
 use std::process::{Command, Stdio};
 
 use crate::contest::{Contest, Exchange};
 use crate::one::Measured;
-use crate::run::Extent;
 
 /// The files that must exist, relative to the root: the Node program, the package that it loads,
 /// and an image without host calls.
@@ -14,23 +14,21 @@ const NEEDED: [&str; 3] = [
     "target/wasm/parity/bare.image",
 ];
 
-/// Measures the machine in Node.
+/// Measures the machine in Node. `root` is the root folder of the repository.
 ///
 /// # Errors
 /// Why there is nothing to measure.
-pub fn measure(contest: &Contest, extent: &Extent) -> Result<Measured, String> {
+pub fn measure(contest: &Contest, root: &Path) -> Result<Measured, String> {
     let name = match (contest.exchange, contest.delivered) {
         (Exchange::PingPong, false) => "no host calls",
         (Exchange::PingPong, true) => "deliveries to both hosts",
         (Exchange::Ring | Exchange::Choice, _) => return Err("not supported".to_owned()),
     };
-    if NEEDED.iter().any(|path| !extent.root.join(path).is_file()) {
+    if NEEDED.iter().any(|path| !root.join(path).is_file()) {
         return Err("not built: cargo xtask wasm --test".to_owned());
     }
     let mut command = Command::new("node");
-    command
-        .arg(extent.root.join(NEEDED[0]))
-        .stdin(Stdio::null());
+    command.arg(root.join(NEEDED[0])).stdin(Stdio::null());
     let output = command.output().map_err(|error| format!("node: {error}"))?;
     let text = String::from_utf8_lossy(&output.stdout);
     let speed = read(&text, name).filter(|speed| *speed > 0.0);

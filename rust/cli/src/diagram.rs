@@ -18,7 +18,7 @@ pub(crate) struct Diagram {
     other_roles: u64,
 }
 
-/// The bound on drawn rows: neither Mermaid nor a reader copes with more.
+/// The bound on drawn rows: a longer diagram is too much for Mermaid and for a reader.
 const DRAWN_MAX: u64 = 2000;
 
 /// How many rows of trouble are drawn beyond the bound: this many from the first and from the last.

@@ -63,8 +63,8 @@ impl<'r> Fields<'r> {
         })
     }
 
-    /// Returns the field's value. A payload that is not a record is its own only field. An empty
-    /// optional field reads as missing.
+    /// Returns the field's value. A payload that is not a record counts as its only field, under
+    /// any name. An empty optional field reads as missing.
     fn field(&self, name: &str) -> Option<(&Value, Option<&Sort>)> {
         let (value, sort) = match (self.payload, self.sort) {
             (Value::Record(values), Some(Sort::Record { fields, .. })) => {

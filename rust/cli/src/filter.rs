@@ -1,4 +1,4 @@
-//! Filters guest text for a terminal, so that the terminal obeys none of it.
+//! Filters guest text for a terminal, so that the terminal obeys no command in the text.
 //!
 //! Escape sequences (colours, cursor, titles, clipboard, hyperlinks, device queries) and control
 //! characters are removed; line feed, carriage return and tab stay. Characters that reverse the

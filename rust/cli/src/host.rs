@@ -5,13 +5,14 @@
 //! and `cancel` signals to this process; `exec_output` goes to the standard streams, and
 //! `exec_response` and `error` report how the command ended.
 
+mod messages;
 mod stopping;
-mod support;
+pub(crate) mod support;
 
 use std::collections::VecDeque;
 use std::io;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use antiphon_guest::driver::Remote;
 use antiphon_machine::text::Literal;
@@ -25,41 +26,14 @@ use crate::streams::{
     InputStream, OutputFormat, OutputStream, Piece, Progress, Stream, StreamEvent, has_input,
 };
 
+pub(crate) use messages::Job;
+use messages::{
+    CANCEL, DATA, DETACH, EOF, EXEC, InputCapacity, OUTPUT, RESPONSE, SIGNAL, has_payload,
+    request_fields,
+};
 use stopping::Stopping;
 pub(crate) use stopping::{FORWARDED, forwards};
-pub(crate) use support::UnsupportedProtocol;
-
-/// The labels that `exec` knows.
-const EXEC: &str = "exec_request";
-const DATA: &str = "stdin_data";
-const EOF: &str = "stdin_eof";
-const SIGNAL: &str = "signal";
-const CANCEL: &str = "cancel";
-const DETACH: &str = "detach";
-const OUTPUT: &str = "exec_output";
-const RESPONSE: &str = "exec_response";
-
-/// The command to run.
-#[derive(Clone, Debug)]
-pub(crate) struct Job {
-    pub(crate) command: Vec<String>,
-    pub(crate) env: Vec<String>,
-    pub(crate) cwd: Option<String>,
-    pub(crate) deadline_ms: Option<u64>,
-    /// Whether standard input is read.
-    pub(crate) reads_input: bool,
-    /// How long a command may keep running after a signal before it is cancelled.
-    pub(crate) kill_after: Duration,
-}
-
-/// How much standard input a protocol can carry.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum InputCapacity {
-    None,
-    /// A bounded number of pieces.
-    Bounded,
-    Unlimited,
-}
+use support::UnsupportedProtocol;
 
 /// How the command ended, as the guest reports it.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -104,7 +78,7 @@ struct State {
     ended: bool,
     /// A piece for which its stream had no room, and the effect that is outstanding until it has.
     held: Option<(EffectId, Stream, Piece)>,
-    /// The progress of the output streams since the command was told to end.
+    /// The progress of the output streams since the command was asked to end.
     progress: [Option<Progress>; 2],
     /// Signals that are still to be forwarded.
     signals: VecDeque<i32>,
@@ -139,7 +113,7 @@ enum Choice {
     Never,
 }
 
-/// The owner of the session, who may cancel it.
+/// The owner of the session. Only the owner may cancel it.
 pub(crate) const OWNER: &str = "antiphon exec";
 
 impl Host {
@@ -230,8 +204,8 @@ impl Host {
         state.input_capacity == InputCapacity::Bounded && state.piece.is_some()
     }
 
-    /// Waits until all output is written. Once the command was told to end, output that makes no
-    /// progress is given up. Returns the streams that were not written to their end.
+    /// Waits until all output is written. Once the command has been asked to end, output that makes
+    /// no progress is given up. Returns the streams that were not written to their end.
     pub(crate) fn finish(&self) -> Vec<Stream> {
         let mut state = self.state();
         state.stopping.session_ended();
@@ -521,40 +495,6 @@ impl State {
                 output.give_up_stalled(progress, now);
             }
         }
-    }
-}
-
-/// The credit of each output stream: enough to keep a pipe between two processes busy.
-const WINDOW: u32 = 1 << 20;
-
-/// The command line as all fields that a request may have.
-fn request_fields(job: &Job, takes_input: bool) -> Vec<(&'static str, Literal)> {
-    let text = |text: &String| Literal::Text(text.clone());
-    let texts = |texts: &[String]| Literal::List(texts.iter().map(text).collect());
-    let command = job.command.first().cloned().unwrap_or_default();
-    let mut all = vec![
-        ("cmd", Literal::Text(command)),
-        ("argv", texts(&job.command)),
-        ("env", texts(&job.env)),
-        ("stdin", Literal::Word(takes_input.to_string())),
-    ];
-    all.extend(job.cwd.as_ref().map(|cwd| ("cwd", text(cwd))));
-    let deadline = job.deadline_ms.map(|ms| Literal::Number(i128::from(ms)));
-    all.extend(deadline.map(|deadline| ("deadline_ms", deadline)));
-    for stream in ["stdout_window", "stderr_window"] {
-        all.push((stream, Literal::Number(i128::from(WINDOW))));
-    }
-    all
-}
-
-/// Whether `exec` can make a payload of that sort for a label.
-fn has_payload(image: &VerifiedImage, label: LabelId, sort: SortId) -> bool {
-    let is_empty = || payload(Vec::new(), sort, image.image()).is_ok();
-    match image.label_name(label) {
-        EXEC | DATA | SIGNAL => true,
-        // These carry nothing; the protocol may give them an empty record.
-        EOF | CANCEL | DETACH => is_empty(),
-        _ => false,
     }
 }
 

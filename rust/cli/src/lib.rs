@@ -28,6 +28,7 @@ mod output;
 mod overflow;
 mod problem;
 mod protocol;
+mod recorded;
 mod recording;
 mod replace;
 mod report;
@@ -46,7 +47,7 @@ mod view;
 use std::process::ExitCode;
 use std::sync::Arc;
 
-use clap::Parser;
+use clap::{CommandFactory, Parser};
 use signal_hook::consts::SIGXFSZ;
 
 use cli::Cli;
@@ -54,7 +55,7 @@ use commands::Command;
 use exit::Exit;
 use output::Output;
 use problem::Problem;
-use recording::Recorded;
+use recorded::Recorded;
 
 /// Runs the command line of this process and returns its exit code. `docs/cli.md` lists the codes.
 pub fn main() -> ExitCode {
@@ -67,7 +68,7 @@ pub fn main() -> ExitCode {
     // from here would inherit that. If the handler cannot be installed, only this case is worse.
     let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
     let output = Output::new(cli.style);
-    let exit = match cli.command.run(&output) {
+    let exit = match cli.command.run(&output, Cli::command) {
         Ok(exit) => exit,
         Err(problem) => report(&problem, &cli.command, &output),
     };

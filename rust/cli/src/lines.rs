@@ -45,7 +45,7 @@ pub(crate) fn line(row: NamedRow<'_>, output: &Output, has_others: bool) -> Stri
     )
 }
 
-/// The coroutine of an event without a role: it was spawned.
+/// The coroutine of an event. It is named if it has no role, because it was spawned.
 fn coroutine(row: NamedRow<'_>) -> Option<CoroutineId> {
     let Source::Event(event) = &row.row.source else {
         return None;

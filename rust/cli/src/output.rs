@@ -13,14 +13,14 @@ use serde_json::json;
 use crate::args::{Color, StyleArgs};
 use crate::exit::Exit;
 use crate::problem::Problem;
-use crate::recording::Recorded;
+use crate::recorded::Recorded;
 use crate::standard::StandardOutput;
 
 /// How long a report may take after a signal has ended the command, because its reader may have
 /// stopped reading.
 pub(crate) const REPORT_TIMEOUT: Duration = Duration::from_millis(500);
 
-/// The form of the output that the command line asked for, and what kind of streams there are.
+/// The form of the output that the command line asks for, and the kinds of the standard streams.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Output {
     /// Whether standard output carries JSON documents, one per line.
@@ -34,17 +34,17 @@ pub(crate) struct Output {
     colour_stderr: bool,
 }
 
-/// Headings.
+/// The style of headings.
 pub(crate) const HEADING: Style = Style::new().bold();
-/// Less important text.
+/// The style of less important text.
 pub(crate) const DIM: Style = Style::new().dimmed();
-/// Success.
+/// The style of success.
 pub(crate) const SUCCESS: Style = AnsiColor::Green.on_default();
-/// Warnings.
+/// The style of warnings.
 pub(crate) const WARNING: Style = AnsiColor::Yellow.on_default();
-/// Errors.
+/// The style of errors.
 pub(crate) const ERROR: Style = AnsiColor::Red.on_default().bold();
-/// Names of roles.
+/// The style of the names of roles.
 pub(crate) const NAME: Style = AnsiColor::Cyan.on_default();
 
 impl Output {

@@ -1,5 +1,5 @@
-//! What a bounded list keeps of the rows beyond its bound: counts of all rows, and the first and
-//! last rows of trouble and ends of sessions.
+//! The rows beyond the bound of a list. All of them are counted; only the first and the last rows
+//! of trouble and the first and the last ends of sessions are kept.
 
 use std::collections::{BTreeMap, VecDeque};
 

@@ -19,7 +19,7 @@ use antiphon_record::{CheckpointError, OpenError, RecordError, ReplayError, Tail
 
 use crate::exit::Exit;
 use crate::filter;
-use crate::host::UnsupportedProtocol;
+use crate::host::support::UnsupportedProtocol;
 use crate::last_failure::LastFailure;
 use crate::script::ScriptError;
 use crate::tail;
@@ -458,7 +458,8 @@ fn replay_exit(error: &ReplayError) -> Exit {
     }
 }
 
-/// A checkpoint that is refused says nothing about its recording, unless that ends too early.
+/// A refused checkpoint file does not mean that its recording is bad, unless the recording ends too
+/// early.
 fn checkpoint_exit(error: &CheckpointError) -> Exit {
     match error {
         CheckpointError::Ends { tail, .. } => match tail::exit(tail.as_ref().as_ref()) {

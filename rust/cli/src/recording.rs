@@ -9,13 +9,13 @@ use std::time::{Duration, Instant};
 
 use antiphon_machine::{Interest, Observation, ProtocolMachineConfig, ProtocolMachineKernel, Sink};
 use antiphon_record::{Header, Recorder};
-use serde_json::{Value, json};
+use serde_json::json;
 
 use crate::args::RecordArgs;
-use crate::exit::Exit;
 use crate::filter;
 use crate::output::{Output, with_timeout};
 use crate::problem::{Problem, UsageError};
+use crate::recorded::Recorded;
 use crate::same_file;
 
 /// The name of this program in a recording's header.
@@ -44,59 +44,6 @@ impl std::fmt::Debug for Recording {
             .field("path", &self.path)
             .field("has_failed", &self.has_failed)
             .finish_non_exhaustive()
-    }
-}
-
-/// Whether a command's recording is whole, once it has ended. A command without a recording counts
-/// as recorded.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-#[must_use]
-pub(crate) struct Recorded {
-    is_whole: bool,
-}
-
-impl Recorded {
-    /// Ends a command's recording, if it has one, with the machine's final state. A command that
-    /// has begun a recording ends it here on every path.
-    pub(crate) fn end(recording: Option<Recording>, kernel: &ProtocolMachineKernel) -> Recorded {
-        Recorded {
-            is_whole: recording.is_none_or(|recording| recording.finish(kernel)),
-        }
-    }
-
-    /// Whether the recording of a command that failed is whole.
-    pub(crate) fn of(problem: &Problem) -> Recorded {
-        Recorded {
-            is_whole: !matches!(problem, Problem::Unrecorded(_)),
-        }
-    }
-
-    /// Whether the recording is whole. If it is not, that has been reported.
-    pub(crate) fn is_whole(self) -> bool {
-        self.is_whole
-    }
-
-    /// Returns the command's result. An error notes that the recording failed as well.
-    pub(crate) fn result<T>(self, result: Result<T, Problem>) -> Result<T, Problem> {
-        match self.is_whole {
-            true => result,
-            false => result.map_err(|problem| Problem::Unrecorded(Box::new(problem))),
-        }
-    }
-
-    /// Returns the exit code of the command: `exit`, unless the recording failed.
-    pub(crate) fn exit(self, exit: Exit) -> Exit {
-        match self.is_whole {
-            true => exit,
-            false => Exit::Failed,
-        }
-    }
-
-    /// Marks the command's last document if the recording failed.
-    pub(crate) fn mark(self, document: &mut Value) {
-        if !self.is_whole {
-            document["recording"] = "failed".into();
-        }
     }
 }
 
@@ -148,6 +95,12 @@ impl Recording {
     /// Whether the recording is required and has failed, so that the command must stop.
     pub(crate) fn must_stop(&self) -> bool {
         self.has_failed && self.is_required
+    }
+
+    /// Ends a command's recording, if it has one, with the machine's final state. A command that
+    /// has begun a recording ends it here on every path.
+    pub(crate) fn end(recording: Option<Recording>, kernel: &ProtocolMachineKernel) -> Recorded {
+        Recorded::new(recording.is_none_or(|recording| recording.finish(kernel)))
     }
 
     /// Ends the recording with the machine's final state. Returns whether the recording is whole;

@@ -1,4 +1,4 @@
-//! Writes files that the user keeps atomically, so that a failure leaves the old file.
+//! Atomic writes of the user's files: a failure leaves the old file.
 
 use std::fs::{self, Permissions};
 use std::io::{self, Write};
@@ -48,7 +48,7 @@ pub(crate) fn target(path: &Path) -> io::Result<Target> {
         }
         path = directory.join(fs::read_link(&path)?);
     }
-    Err(io::Error::other("too many links lead on from it"))
+    Err(io::Error::other("too many levels of symbolic links"))
 }
 
 /// Returns the directory that a file is in.
@@ -83,7 +83,7 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
     Ok(())
 }
 
-/// Like [`write`]; `fill` writes the content.
+/// Like [`write()`]; `fill` writes the content.
 pub(crate) fn write_with(
     path: &Path,
     fill: impl FnOnce(&mut dyn Write) -> io::Result<()>,

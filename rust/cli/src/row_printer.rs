@@ -13,7 +13,7 @@ use crate::rows::NamedRow;
 /// Prints the rows of a run: as lines, or as JSON documents.
 pub(crate) struct RowPrinter {
     output: Output,
-    /// Whether all rows are printed, including those that only matter for details.
+    /// Whether all rows are printed, details included.
     all: bool,
     /// Whether there is more than one session.
     several: bool,

@@ -43,7 +43,8 @@ struct Entry {
 
 #[derive(Clone, Debug)]
 enum Act {
-    /// `A sends label [answer]`: chooses the label and gives its payload, whichever is asked for.
+    /// `A sends label [answer]`: answers a request for the choice of the label, a request for its
+    /// payload, or both.
     Sends {
         label: LabelId,
         answer: Option<Answer>,
@@ -208,7 +209,7 @@ struct Line<'l> {
     cursor: Cursor<'l>,
 }
 
-/// What is wrong with a line, and where.
+/// An error in a line, and its location.
 struct LineError {
     line: usize,
     column: Option<usize>,
@@ -684,7 +685,7 @@ fn value_of(literal: &Literal, sorts: &[SortId], image: &CodeImage) -> Result<Va
 #[derive(Debug)]
 pub(crate) struct Scripted {
     script: Script,
-    /// Roles whose next line has given its label and still has a payload to give.
+    /// Roles whose next line has given its label but not yet its payload.
     chosen: Vec<RoleId>,
     mismatch: Option<ScriptMismatch>,
 }
@@ -845,7 +846,7 @@ pub(crate) fn describe_request(request: &EffectRequest<'_>) -> String {
                 format!(" {}", show(value, sort, image.image(), SHOWN))
             });
             format!(
-                "{role} was told `{label}`{} from {peer}",
+                "{role} received `{label}`{} from {peer}",
                 payload.unwrap_or_default()
             )
         }

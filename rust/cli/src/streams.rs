@@ -36,7 +36,7 @@ const FOREGROUND_POLL: Duration = Duration::from_millis(200);
 /// How often a wait for output to be written checks whether to give up.
 const FINISH_POLL: Duration = Duration::from_millis(20);
 
-/// How long output may make no progress after the command was told to end.
+/// How long output may make no progress after the command was asked to end.
 const GIVE_UP: Duration = Duration::from_millis(500);
 
 /// An output stream of the guest command.
@@ -299,7 +299,7 @@ impl OutputStream {
         self.is_closed()
     }
 
-    /// Waits until everything is written or, once the command was told to end, until there is no
+    /// Waits until everything is written or, once the command was asked to end, until there is no
     /// more progress. Returns whether everything was written.
     pub(crate) fn finish(mut self, last: Option<Piece>, is_called_off: impl Fn() -> bool) -> bool {
         let mut progress = None;

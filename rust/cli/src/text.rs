@@ -57,7 +57,8 @@ impl Loader for SiblingLoader {
     }
 }
 
-/// Reads a file, up to one byte more than a protocol may have: that is enough to refuse it.
+/// Reads a file. Of a file that is too long, only one byte beyond the limit is read: that is enough
+/// to refuse it.
 fn read(path: &Path) -> io::Result<Vec<u8>> {
     let limit = SOURCE_LEN_MAX as u64 + 1;
     let mut bytes = Vec::new();

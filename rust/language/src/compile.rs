@@ -14,7 +14,7 @@ use antiphon_machine::{CodeImage, LabelId, Program, Role, RoleId, Value};
 use crate::automaton::{Action, LocalAutomaton, LocalBranch, LocalKind, Operand, Origin};
 use crate::check::check;
 use crate::diagnostic::{Diagnostic, Findings};
-use crate::flat::Vreg;
+use crate::flat::{Op, Vreg};
 use crate::global::{CheckedProtocol, VarId};
 use crate::module::Modules;
 use crate::project::{PLACES_MAX, project_all};
@@ -24,7 +24,7 @@ use crate::safety::{Limits, Safety, SafetyCertificate, explore};
 mod code;
 mod tables;
 
-use code::{Block, Code, Exit, Op};
+use code::{Block, Code, Exit};
 use tables::Tables;
 
 /// The version that images carry. The language has no syntax for a protocol version yet.

@@ -15,10 +15,10 @@ impl Vreg {
     pub(crate) const ENDPOINT: Vreg = Vreg(0);
 }
 
-/// An instruction of the flat code: the machine's instruction over virtual registers. Targets are
-/// positions in the code.
+/// An instruction that continues with the next one unless it fails. The target of a failure is a
+/// block number before the code is laid out, and a position afterwards.
 #[derive(Clone, Debug, PartialEq)]
-pub(crate) enum FlatOp {
+pub(crate) enum Op {
     Send {
         label: LabelId,
         val: Vreg,
@@ -26,14 +26,6 @@ pub(crate) enum FlatOp {
     Receive {
         label: LabelId,
         dst: Vreg,
-    },
-    Offer {
-        selector: Vreg,
-        arms: Vec<(LabelId, Vreg, usize)>,
-    },
-    Choose {
-        dst: Vreg,
-        table: Vec<(LabelId, usize)>,
     },
     Invoke {
         operation: OperationId,
@@ -56,6 +48,53 @@ pub(crate) enum FlatOp {
         dst: Vreg,
         src: Vreg,
     },
+}
+
+impl Op {
+    /// The registers it reads, without the endpoint, which is always live.
+    fn uses(&self) -> Vec<Vreg> {
+        match self {
+            Op::Send { val, .. } => vec![*val],
+            Op::Invoke { args, .. } | Op::Check { args, .. } => args.clone(),
+            Op::Move { src, .. } => vec![*src],
+            Op::Receive { .. } | Op::Set { .. } => vec![],
+        }
+    }
+
+    /// The registers it writes.
+    fn defs(&self) -> Vec<Vreg> {
+        match self {
+            Op::Receive { dst, .. }
+            | Op::Invoke { dst, .. }
+            | Op::Set { dst, .. }
+            | Op::Move { dst, .. } => vec![*dst],
+            Op::Check { dst, witness, .. } => vec![*dst, *witness],
+            Op::Send { .. } => vec![],
+        }
+    }
+
+    /// Where it continues if it fails.
+    pub(crate) fn on_failure(&self) -> Option<usize> {
+        match self {
+            Op::Invoke { on_failure, .. } | Op::Check { on_failure, .. } => *on_failure,
+            Op::Send { .. } | Op::Receive { .. } | Op::Set { .. } | Op::Move { .. } => None,
+        }
+    }
+}
+
+/// An instruction of the flat code: the machine's instruction over virtual registers. Targets are
+/// positions in the code.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum FlatOp {
+    Op(Op),
+    Offer {
+        selector: Vreg,
+        arms: Vec<(LabelId, Vreg, usize)>,
+    },
+    Choose {
+        dst: Vreg,
+        table: Vec<(LabelId, usize)>,
+    },
     Jump {
         target: usize,
     },
@@ -70,50 +109,30 @@ impl FlatOp {
     /// The registers it reads, without the endpoint, which is always live.
     pub(crate) fn uses(&self) -> Vec<Vreg> {
         match self {
-            FlatOp::Send { val, .. } => vec![*val],
+            FlatOp::Op(op) => op.uses(),
             FlatOp::Offer { selector, arms } => std::iter::once(*selector)
                 .chain(arms.iter().map(|arm| arm.1))
                 .collect(),
-            FlatOp::Invoke { args, .. } | FlatOp::Check { args, .. } => args.clone(),
-            FlatOp::Move { src, .. } => vec![*src],
             FlatOp::Branch { cond, .. } => vec![*cond],
-            FlatOp::Receive { .. }
-            | FlatOp::Choose { .. }
-            | FlatOp::Set { .. }
-            | FlatOp::Jump { .. }
-            | FlatOp::Halt => vec![],
+            FlatOp::Choose { .. } | FlatOp::Jump { .. } | FlatOp::Halt => vec![],
         }
     }
 
     /// The registers it writes.
     pub(crate) fn defs(&self) -> Vec<Vreg> {
         match self {
-            FlatOp::Receive { dst, .. }
-            | FlatOp::Choose { dst, .. }
-            | FlatOp::Invoke { dst, .. }
-            | FlatOp::Set { dst, .. }
-            | FlatOp::Move { dst, .. } => vec![*dst],
-            FlatOp::Check { dst, witness, .. } => vec![*dst, *witness],
-            FlatOp::Send { .. }
-            | FlatOp::Offer { .. }
-            | FlatOp::Jump { .. }
-            | FlatOp::Branch { .. }
-            | FlatOp::Halt => vec![],
+            FlatOp::Op(op) => op.defs(),
+            FlatOp::Choose { dst, .. } => vec![*dst],
+            FlatOp::Offer { .. } | FlatOp::Jump { .. } | FlatOp::Branch { .. } | FlatOp::Halt => {
+                vec![]
+            }
         }
     }
 
     /// The positions that control can reach from position `at`.
     pub(crate) fn successors(&self, at: usize) -> Vec<usize> {
         match self {
-            FlatOp::Send { .. }
-            | FlatOp::Receive { .. }
-            | FlatOp::Set { .. }
-            | FlatOp::Move { .. } => {
-                vec![at + 1]
-            }
-            FlatOp::Invoke { on_failure, .. } | FlatOp::Check { on_failure, .. } => {
-                std::iter::once(at + 1).chain(*on_failure).collect()
-            }
+            FlatOp::Op(op) => std::iter::once(at + 1).chain(op.on_failure()).collect(),
             FlatOp::Offer { arms, .. } => arms.iter().map(|arm| arm.2).collect(),
             FlatOp::Choose { table, .. } => table.iter().map(|row| row.1).collect(),
             FlatOp::Branch { table, .. } => table.iter().map(|row| row.1).collect(),

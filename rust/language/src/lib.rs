@@ -67,6 +67,6 @@ pub mod source;
 pub use build::{INLINE_DEPTH_MAX, NODES_MAX, NODES_OF_A_RUN_MAX};
 pub use check::{Checked, check};
 pub use module::{LoadError, Loader, MODULES_MAX, Modules, NoModules, SOURCES_LEN_MAX, decode};
-pub use parse::{DEPTH_MAX, Parsed, parse};
+pub use parse::{DEPTH_MAX, Parsed, RESERVED_WORDS, parse};
 pub use print::format;
 pub use report::{Built, Report, compile_source};

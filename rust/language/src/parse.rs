@@ -15,8 +15,8 @@ use crate::source::{FileId, SOURCE_LEN_MAX, Span};
 /// stacks.
 pub const DEPTH_MAX: u32 = 128;
 
-/// Reserved words of the base language, which cannot be names.
-const RESERVED: [&str; 26] = [
+/// The reserved words of the base language, which cannot be names.
+pub const RESERVED_WORDS: [&str; 26] = [
     "and",
     "as",
     "at",
@@ -305,7 +305,7 @@ impl<'t> Parser<'t> {
     }
 
     fn name(&mut self, what: &str) -> Read<Name> {
-        let reserved = RESERVED.contains(&self.text_of(self.peek()));
+        let reserved = RESERVED_WORDS.contains(&self.text_of(self.peek()));
         if reserved {
             Err(self.unexpected(what))
         } else {

@@ -1,4 +1,5 @@
-//! The bounds of the format. A writer never exceeds them; a reader refuses a recording that does.
+//! The bounds of the formats of recordings and checkpoint files. A writer never exceeds them; a
+//! reader refuses a file that does.
 
 use antiphon_codec::Limits;
 
@@ -31,3 +32,10 @@ pub(crate) const ENTRY_LIMITS: Limits = Limits {
     bytes_len: ENTRY_LEN_MAX,
     items: 2 << 20,
 };
+
+/// First bytes of a checkpoint file: a name and the version of the format.
+pub const CHECKPOINT_MAGIC: [u8; 8] = *b"antickp\x01";
+
+/// The longest checkpoint file in bytes. It has room for some hundred thousand idle sessions, and
+/// bounds the memory of reading one to a few times this length.
+pub const CHECKPOINT_LEN_MAX: usize = 64 << 20;

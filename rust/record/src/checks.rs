@@ -26,7 +26,7 @@ pub(crate) enum Checks {
     Off,
 }
 
-/// A digest per session, which is updated with each event: 32 bytes a session for a trace of any
+/// A digest per session, which is updated with each event. It has 32 bytes for a trace of any
 /// length.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Traces {
@@ -44,8 +44,8 @@ impl Checks {
     }
 
     /// The digests of a run that continues from a checkpoint file with these traces of its
-    /// sessions. `None` if the mode has no digests, or no traces by session although there are
-    /// some.
+    /// sessions. `None` if the mode has no digests, or if there are traces and the mode does not
+    /// have one for each session.
     pub(crate) fn continued(mode: DeterminismMode, traces: Vec<[u8; 32]>) -> Option<Checks> {
         match mode {
             DeterminismMode::Full | DeterminismMode::Replay if traces.is_empty() => {
@@ -156,7 +156,8 @@ fn states(kernel: &ProtocolMachineKernel) -> ([u8; 32], u64) {
     (*hasher.finalize().as_bytes(), cost)
 }
 
-/// How the machine was left: running, idle, done or stuck. Linear in the number of sessions.
+/// The state in which the machine was left: running, idle, done or stuck. Linear in the number of
+/// sessions.
 pub(crate) fn stop_of(kernel: &ProtocolMachineKernel) -> Stop {
     use antiphon_machine::Phase;
     if !kernel.ready().is_empty() {

@@ -22,8 +22,8 @@ use std::sync::Arc;
 use antiphon_machine::{End, RoleId, VerifiedImage, text};
 
 use crate::describe;
-use crate::reader::Tail;
-use crate::replay::ReplayError;
+use crate::error::ReplayError;
+use crate::tail::Tail;
 use feed::{Content, Feed, Item, Track, TrackKind};
 use headers::notes;
 use lane::{Counts, Lane, Mismatch};

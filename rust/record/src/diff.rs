@@ -13,7 +13,8 @@ use antiphon_machine::{
 use crate::describe::{self, count};
 use crate::divergence::{Field, differing_fields};
 use crate::entry::{Entry, Header};
-use crate::reader::{Reader, Tail};
+use crate::reader::Reader;
+use crate::tail::Tail;
 
 /// The result of comparing the entries of two recordings.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -190,8 +191,9 @@ struct Names {
     asked: BTreeMap<EffectId, OperationId>,
 }
 
-/// Requests whose operations are kept until their outcomes follow. An untrusted recording can have
-/// any number of requests; outcomes of requests beyond this bound are shown without names.
+/// The number of requests whose operations are kept until their outcomes follow. An untrusted
+/// recording can have any number of requests; outcomes of requests beyond this bound are shown
+/// without names.
 const ASKED_MAX: usize = 1 << 16;
 
 impl Names {

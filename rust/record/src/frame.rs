@@ -9,7 +9,7 @@
 use std::io::{self, Read};
 
 use crate::bounds::{MAGIC, RECORD_LEN_MAX};
-use crate::reader::{Cause, Damage, Tail};
+use crate::tail::{Cause, Damage, Tail};
 
 /// Precedes a record in the hashed bytes. Together with the chain value it fills the part of the
 /// buffer before the frame, so that prefix and frame are hashed by one call.
@@ -91,7 +91,7 @@ pub(crate) struct Frames<R> {
     buffer: Vec<u8>,
     /// Number of intact records read.
     records: u64,
-    /// Bytes of the medium up to the end of the last intact record.
+    /// Length in bytes of the medium up to the end of the last intact record.
     offset: u64,
 }
 

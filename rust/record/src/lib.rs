@@ -22,6 +22,7 @@ pub mod describe;
 mod diff;
 mod divergence;
 mod entry;
+mod error;
 mod frame;
 mod reader;
 mod recorder;
@@ -29,20 +30,23 @@ mod registers;
 mod replay;
 mod report;
 pub mod rows;
+mod tail;
 mod timeline;
 mod writer;
 
-pub use checkpoint::{CHECKPOINT_LEN_MAX, CHECKPOINT_MAGIC, CheckpointError};
+pub use bounds::{CHECKPOINT_LEN_MAX, CHECKPOINT_MAGIC};
 pub use compare::{
     CompareError, CompareOptions, Compared, Extent, Likeness, Parting, Place, compare,
 };
 pub use diff::{Comparison, Side, diff};
 pub use divergence::{Difference, Divergence, Field, RecentEvent, Site};
 pub use entry::{Checkpoint, End, Entry, Header, Request, Stop};
-pub use reader::{Cause, Damage, Misplaced, OpenError, Reader, Tail};
+pub use error::{CheckpointError, ReplayError};
+pub use reader::{OpenError, Reader};
 pub use recorder::{CHECKPOINT_STEPS, Flush, Recorder};
 pub use registers::RegisterSorts;
-pub use replay::{Progress, Replay, ReplayError, replay, replay_twice};
+pub use replay::{Progress, Replay, replay, replay_twice};
 pub use report::{Report, Verdict};
+pub use tail::{Cause, Damage, Misplaced, Tail};
 pub use timeline::{Moment, Timeline};
 pub use writer::{RecordError, Store, Writer};

@@ -34,10 +34,10 @@ impl Default for Flush {
     }
 }
 
-/// Steps between checkpoints if the state is small.
+/// The number of steps between checkpoints if the state is small.
 pub const CHECKPOINT_STEPS: u64 = 1 << 16;
 
-/// Least number of steps between two checkpoints when the machine is at rest.
+/// The least number of steps between two checkpoints that are taken at a rest of the machine.
 const REST_STEPS: u64 = 64;
 
 /// A sink that writes a recording of the run it observes.
@@ -284,8 +284,8 @@ impl<W: Store> Recorder<W> {
     }
 }
 
-/// Deepest nesting of a recorded value. It is more than any sort has, so a deeper value has no sort
-/// before it is cut nor afterwards. It is less than a reader's limit.
+/// The deepest nesting of a recorded value. It is deeper than any sort, so a value that is cut here
+/// has no sort, neither before nor after the cut. It is less than a reader's limit.
 const VALUE_DEPTH_MAX: u32 = SORT_DEPTH_MAX + 4;
 
 /// The outcome to record in place of one that nests deeper than a reader's limit; `None` for any

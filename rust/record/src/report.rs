@@ -3,7 +3,7 @@
 use crate::describe;
 use crate::divergence::Divergence;
 use crate::entry::Checkpoint;
-use crate::reader::Tail;
+use crate::tail::Tail;
 
 /// Whether a replay repeated the recorded run.
 #[derive(Clone, Debug, PartialEq, Eq)]

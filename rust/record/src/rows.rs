@@ -225,7 +225,7 @@ impl Row {
         }
     }
 
-    /// The facts that neither the fields nor the values nor the subject have. Often empty.
+    /// The facts that are not in the fields, the values and the subject. Often empty.
     pub fn note(&self, image: Option<&VerifiedImage>) -> String {
         match &self.source {
             Source::Event(event) => event_note(&event.event, image),
@@ -558,7 +558,7 @@ pub trait RowObserver {
     /// A row, with the image of its session if it concerns one.
     fn row(&mut self, row: Row, image: Option<&VerifiedImage>);
 
-    /// An image was loaded. Sessions of it can follow.
+    /// An image was loaded. Its sessions can follow.
     fn loaded(&mut self, _image: &Arc<VerifiedImage>) {}
 }
 

@@ -7,9 +7,10 @@ use antiphon_machine::{ObsEvent, Observation, ProtocolMachineKernel, Sink};
 
 use crate::divergence::Divergence;
 use crate::entry::{Entry, Header};
-use crate::reader::Tail;
-use crate::replay::{Played, Replay, ReplayError};
+use crate::error::ReplayError;
+use crate::replay::{Played, Replay};
 use crate::report::{Report, Verdict};
+use crate::tail::Tail;
 
 /// An element of a timeline.
 #[derive(Clone, Debug, PartialEq, Eq)]

@@ -4,7 +4,7 @@ use std::hint::black_box;
 
 use antiphon_machine::{Edge, LabelId, Parcel, Value};
 
-use super::{Absent, Prepared, Ready};
+use super::prepared::{Absent, Prepared, Ready};
 use crate::contest::{ARMS, Contest, Exchange, RING};
 
 /// The capacity of a queue, as of the machine's edges.

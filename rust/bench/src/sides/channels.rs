@@ -8,7 +8,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 
 use super::bare::{BOUND, parcel, roles};
 use super::host::{RoleHost, host_of, next_label, take};
-use super::{Absent, Prepared, Ready};
+use super::prepared::{Absent, Prepared, Ready};
 use crate::contest::{Contest, Exchange};
 
 type Channel = (Sender<Parcel>, Receiver<Parcel>);

@@ -8,7 +8,7 @@ use antiphon_language::{NoModules, compile_source};
 use antiphon_machine::build::{self, A, B, choose, from, go, jump, names, receive, role, send, to};
 use antiphon_machine::{CodeImage, LabelId, RoleId, Sort, SortId, VerifiedImage, sample};
 
-use super::Absent;
+use super::prepared::Absent;
 use crate::contest::{ARMS, Contest, Exchange, RING};
 
 /// One of four labels and an acknowledgement, forever.

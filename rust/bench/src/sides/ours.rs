@@ -12,7 +12,8 @@ use antiphon_machine::{
 use antiphon_record::{Flush, Header, Recorder, Store};
 
 use super::images::image;
-use super::{Absent, Prepared, Ready, Side};
+use super::prepared::{Absent, Prepared, Ready};
+use super::side::Side;
 use crate::contest::{Contest, Exchange};
 
 /// The hosts of all roles: they choose in turn, produce units, and work for the contest's time on

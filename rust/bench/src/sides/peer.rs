@@ -14,7 +14,7 @@ use telltale_machine::{
 use telltale_types::{GlobalType, Label, LocalTypeR};
 
 use super::bare::roles;
-use super::{Absent, Prepared, Ready};
+use super::prepared::{Absent, Prepared, Ready};
 use crate::contest::{ARMS, Contest, Exchange, RING};
 
 /// The number of messages measured. The cost grows with the length of a run, so a short run favours

@@ -9,7 +9,7 @@ use tokio::sync::{Notify, mpsc};
 
 use super::bare::{BOUND, parcel, roles};
 use super::host::{RoleHost, host_of, next_label, take};
-use super::{Absent, Prepared, Ready};
+use super::prepared::{Absent, Prepared, Ready};
 use crate::contest::Contest;
 
 struct Tasks {

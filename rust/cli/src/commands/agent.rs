@@ -28,7 +28,7 @@ pub(crate) struct Agent {
     /// Serve the host on a virtio-serial port or another character device
     #[arg(long, value_name = "PATH")]
     serial: Option<PathBuf>,
-    /// Most hosts that the socket serves at once; another one is refused as `busy` [default: 16]
+    /// The most hosts that the socket serves at once; more are refused as `busy` [default: 16]
     #[arg(long, value_name = "N", requires = "unix")]
     hosts_max: Option<NonZeroUsize>,
 }

@@ -58,7 +58,7 @@ pub(crate) struct Certify {
     fixture: Option<PathBuf>,
 }
 
-/// The longest recording in bytes. It is kept in memory; what is compared has bounds of its own.
+/// The longest recording in bytes. It is kept in memory. The compared data has its own bounds.
 const RECORDING_LEN_MAX: u64 = 64 << 20;
 
 pub(crate) fn run(args: &Certify, output: &Output) -> Result<Exit, Problem> {
@@ -340,8 +340,8 @@ impl Candidate {
             Judgement::NotProved => {
                 let bad = output.paint(ERROR, "not proved");
                 text = format!(
-                    "{bad}: the model agrees where Lean's interpreter runs it; Lean's kernel comes \
-                     to no conclusion, or to another"
+                    "{bad}: the model agrees when Lean's interpreter runs it, but Lean's kernel \
+                     cannot confirm the theorem"
                 );
             }
         }

@@ -1,8 +1,7 @@
 //! `antiphon completions`: prints completions for a shell.
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 
-use crate::cli::Cli;
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::problem::Problem;
@@ -18,9 +17,10 @@ pub(crate) struct Completions {
     shell: clap_complete::Shell,
 }
 
-pub(crate) fn run(args: &Completions, output: &Output) -> Result<Exit, Problem> {
+/// Prints the completions of this command line.
+pub(crate) fn run(args: &Completions, mut line: Command, output: &Output) -> Result<Exit, Problem> {
     let mut script = Vec::new();
-    clap_complete::generate(args.shell, &mut Cli::command(), "antiphon", &mut script);
+    clap_complete::generate(args.shell, &mut line, "antiphon", &mut script);
     output.print(&String::from_utf8_lossy(&script))?;
     Ok(Exit::Done)
 }

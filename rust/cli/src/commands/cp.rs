@@ -1,31 +1,31 @@
 //! `antiphon cp`: copies a file to or from the guest, in sessions of the shipped file protocols.
 
 mod from_guest;
+mod session;
 mod to_guest;
 
 use std::path::PathBuf;
-use std::sync::{Arc, Mutex, PoisonError};
-use std::time::Duration;
+use std::sync::{Arc, PoisonError};
 
-use antiphon_guest::driver::{Driver, GuestId, Guests, Remote};
+use antiphon_guest::driver::{Driver, GuestId};
 use antiphon_guest::protocols::{GUEST_COPY, GUEST_FILES};
-use antiphon_language::NoModules;
-use antiphon_language::source::Source;
-use antiphon_machine::{End, FailureKind, Ingress, Phase, ProtocolMachineConfig, Rest, SessionId};
+use antiphon_machine::ProtocolMachineConfig;
 use clap::Args;
 use serde_json::json;
 
 use crate::args::{AgentAddress, FilePlace, GuestArgs, RecordArgs};
-use crate::copier::{Copier, Failure, Stat, Work};
+use crate::copier::Copier;
 use crate::exit::Exit;
 use crate::filter;
-use crate::guest::{self, ALIVE_WITHIN};
+use crate::guest;
 use crate::interrupt::Interrupt;
 use crate::last_failure::LastFailure;
 use crate::output::{Output, REPORT_TIMEOUT, with_timeout};
-use crate::problem::{CopyError, Problem, SystemError, UsageError};
-use crate::protocol::ProtocolFile;
-use crate::recording::{Recorded, Recording, header};
+use crate::problem::{Problem, SystemError, UsageError};
+use crate::recorded::Recorded;
+use crate::recording::{Recording, header};
+
+use session::{Copy, CopyDriver, CurrentSession, OWNER, cancel};
 
 /// Copy a file to or from the guest
 ///
@@ -52,26 +52,6 @@ pub(crate) struct Cp {
     target: FilePlace,
 }
 
-/// The owner of the sessions.
-pub(crate) const OWNER: &str = "antiphon cp";
-
-/// The permission bits that are copied: no set-user-ID and the like.
-const PERMISSIONS: u32 = 0o777;
-
-/// How long the guest may take to remove the temporary file of a failed copy. It is one operation,
-/// but the guest may hang.
-const REMOVED_WITHIN: Duration = Duration::from_secs(5);
-
-/// How long a cancelled session may take to end. It does not wait for the guest.
-const CANCELLED_WITHIN: Duration = Duration::from_millis(50);
-
-/// The current session, which is cancelled if a required recording fails.
-type CurrentSession = Arc<Mutex<Option<SessionId>>>;
-
-/// The guest's driver. Its sinks are the recording, if there is one, and the last failure of the
-/// session.
-type CopyDriver = Driver<Copier, (Option<Recording>, LastFailure)>;
-
 pub(crate) fn run(args: &Cp, output: &Output) -> Result<Exit, Problem> {
     let plan = Plan::of(args)?;
     Recording::check_target(
@@ -95,7 +75,7 @@ pub(crate) fn run(args: &Cp, output: &Output) -> Result<Exit, Problem> {
     let kernel = driver.kernel().clone();
     let (copier, (recording, _)) = driver.close();
     copier.finish();
-    let recorded = Recorded::end(recording, &kernel);
+    let recorded = Recording::end(recording, &kernel);
     match copied {
         Copied::Done { bytes, target } => report(bytes, &target, recorded, output),
         Copied::Failed(problem) => recorded.result(Err(problem)),
@@ -218,43 +198,6 @@ impl Plan {
     }
 }
 
-/// A shipped file protocol.
-#[derive(Clone, Copy, Debug)]
-enum Protocol {
-    CopyIn,
-    CopyOut,
-    Look,
-    LookAt,
-    PutInPlace,
-    Remove,
-}
-
-impl Protocol {
-    /// The protocol's name, the name of its file, and the file's text.
-    const fn source(self) -> (&'static str, &'static str, &'static str) {
-        const FILES: &str = "guest_files.anti";
-        const COPY: &str = "guest_copy.anti";
-        match self {
-            Protocol::CopyIn => ("CopyIn", FILES, GUEST_FILES),
-            Protocol::CopyOut => ("CopyOut", FILES, GUEST_FILES),
-            Protocol::Look => ("Look", FILES, GUEST_FILES),
-            Protocol::LookAt => ("LookAt", COPY, GUEST_COPY),
-            Protocol::PutInPlace => ("PutInPlace", COPY, GUEST_COPY),
-            Protocol::Remove => ("Remove", COPY, GUEST_COPY),
-        }
-    }
-}
-
-/// A copy that is being made.
-struct Copy<'d> {
-    driver: &'d mut CopyDriver,
-    guest: GuestId,
-    interrupt: &'d Interrupt,
-    current: &'d CurrentSession,
-    /// Whether the agent was started here, so that the guest's files are this machine's.
-    guest_is_here: bool,
-}
-
 impl Copy<'_> {
     /// Makes the copy. Returns the number of copied bytes and the target.
     fn run(&mut self, plan: &Plan) -> Result<(u64, String), Problem> {
@@ -263,141 +206,4 @@ impl Copy<'_> {
             Plan::FromGuest { source, target } => self.copy_out(source, target),
         }
     }
-
-    /// Examines a path in the guest. A link is followed.
-    fn look(&mut self, path: &str) -> Result<Stat, Problem> {
-        self.look_with(Protocol::Look, path, true)
-    }
-
-    fn look_with(&mut self, protocol: Protocol, path: &str, follow: bool) -> Result<Stat, Problem> {
-        let path = path.to_owned();
-        self.driver.application().begin(Work::Look {
-            path,
-            follow,
-            found: None,
-        });
-        self.session(protocol)?;
-        Ok(self.driver.application().found())
-    }
-
-    /// Runs a session that copies bytes and returns their number. `len` is the length of the
-    /// progress bar.
-    fn transfer(&mut self, protocol: Protocol, work: Work, len: u64) -> Result<u64, Transfer> {
-        let copier = self.driver.application();
-        copier.begin(work);
-        copier.show_progress(len);
-        let ran = self.session(protocol);
-        let copier = self.driver.application();
-        copier.finish();
-        match (copier.failure(), ran) {
-            (Some(failure), _) => Err(Transfer::Here(failure)),
-            (None, Err(problem)) => Err(Transfer::There(Box::new(problem))),
-            (None, Ok(())) => Ok(copier.copied()),
-        }
-    }
-
-    /// Runs a session of that protocol to its end. A signal cancels it, and so does the failure of
-    /// a required recording.
-    fn session(&mut self, protocol: Protocol) -> Result<(), Problem> {
-        let session = self.open(protocol)?;
-        self.interrupt.set_session(session);
-        self.set_current(Some(session));
-        let recording = self.driver.sink().0.as_ref();
-        if recording.is_some_and(Recording::must_stop) {
-            cancel(&self.driver.remote(), session);
-        }
-        let _ = self.driver.run();
-        self.set_current(None);
-        self.ended(session)
-    }
-
-    /// Removes a file in the guest after the copy has failed for any reason. Returns whether the
-    /// file is gone.
-    fn remove(&mut self, path: &str) -> bool {
-        let path = path.to_owned();
-        self.driver.application().begin(Work::Remove { path });
-        let Ok(session) = self.open(Protocol::Remove) else {
-            return false;
-        };
-        // The guest may be the cause of the failure, and then does not answer this session either.
-        let _ = self.driver.remote().probe(ALIVE_WITHIN);
-        if self.driver.run_for(REMOVED_WITHIN) == Rest::Idle {
-            cancel(&self.driver.remote(), session);
-            self.driver.run_for(CANCELLED_WITHIN);
-        }
-        match self.ended(session) {
-            Ok(()) => true,
-            // The file does not exist.
-            Err(_) => self.driver.sink().1.is(FailureKind::InvalidInput),
-        }
-    }
-
-    fn open(&mut self, protocol: Protocol) -> Result<SessionId, Problem> {
-        let (name, file, text) = protocol.source();
-        let file = ProtocolFile::of(Source::new(file, text), &NoModules);
-        let image = file.protocol(Some(name))?.image()?;
-        let guests = Guests::new().interfaces(self.guest, ["Files"]);
-        // A failure of an earlier session must not explain this one.
-        self.driver.sink().1 = LastFailure::default();
-        Ok(self.driver.open(&image, OWNER, &guests)?)
-    }
-
-    fn set_current(&self, session: Option<SessionId>) {
-        *self.current.lock().unwrap_or_else(PoisonError::into_inner) = session;
-    }
-
-    fn ended(&mut self, session: SessionId) -> Result<(), Problem> {
-        let kernel = self.driver.kernel();
-        let phase = kernel.session(session).map(|session| session.phase());
-        let recording = self.driver.sink().0.as_ref();
-        match phase {
-            Some(Phase::Terminal(End::Closed)) => Ok(()),
-            Some(Phase::Terminal(End::Cancelled)) => {
-                Err(match recording.is_some_and(Recording::must_stop) {
-                    true => CopyError::RecordingFailed.into(),
-                    false => CopyError::Cancelled.into(),
-                })
-            }
-            Some(Phase::Terminal(End::Faulted) | Phase::Active) | None => {
-                Err(CopyError::Session(self.driver.sink().1.clone()).into())
-            }
-        }
-    }
-}
-
-fn cancel(remote: &Remote, session: SessionId) {
-    let owner = OWNER.into();
-    // A driver that has ended has no session to cancel.
-    let _ = remote.send(Ingress::Cancel { session, owner });
-}
-
-/// Why a transfer failed.
-enum Transfer {
-    /// This side failed.
-    Here(Failure),
-    /// The session failed.
-    There(Box<Problem>),
-}
-
-/// Compares the length of a source before and after the copy with the number of copied bytes. A
-/// length of 0 before the copy is not compared with that number, because files such as those in
-/// `/proc` report 0.
-fn check_length(name: String, before: u64, after: u64, copied: u64) -> Result<(), CopyError> {
-    if before != after {
-        Err(CopyError::Changed {
-            name,
-            before,
-            after,
-        })
-    } else if before != 0 && copied != before {
-        let size = before;
-        Err(CopyError::OtherLength { name, size, copied })
-    } else {
-        Ok(())
-    }
-}
-
-/// The name of a file in the guest, as messages show it.
-fn guest_name(path: &str) -> String {
-    format!("guest:{}", filter::line(path))
 }

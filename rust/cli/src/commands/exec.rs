@@ -27,7 +27,7 @@ use crate::last_failure::LastFailure;
 use crate::output::{self, Output, REPORT_TIMEOUT};
 use crate::problem::{Problem, SystemError};
 use crate::protocol::{Protocol, ProtocolFile};
-use crate::recording::{Recorded, Recording, header};
+use crate::recording::{Recording, header};
 use crate::streams::{OutputFormat, Stream};
 use crate::timeline::GUEST_ROLES_NOTE;
 
@@ -132,7 +132,7 @@ pub(crate) fn run(args: &Exec, output: &Output) -> Result<Exit, Problem> {
     let kernel = driver.kernel().clone();
     let (_, (recording, last_failure), links) = driver.into_parts();
     // The recording ends first; the output may still have to wait for its reader.
-    let recorded = Recorded::end(recording, &kernel);
+    let recorded = Recording::end(recording, &kernel);
     let unwritten = host.finish();
     links.into_iter().for_each(GuestLink::close);
     let rest = recorded.result(ran)?;
@@ -276,7 +276,8 @@ impl Ending {
         let closed = phase == Some(Phase::Terminal(End::Closed));
         let command_end = host.command_end().filter(|_| closed);
         if let Some(signal) = host.end_signal() {
-            // The command was told to end, but the guest or the reader of its output prevents that.
+            // The command was asked to end, but the guest or the reader of its output prevents
+            // that.
             if command_end.is_none() {
                 let message = format!("{}: the command may still run", last_failure.reason());
                 return Ending::cancelled(signal, Some(message));
@@ -408,7 +409,7 @@ impl Ending {
         }
     }
 
-    /// Reports the ending. Once the command was told to end, the report has a time limit, and
+    /// Reports the ending. Once the command was asked to end, the report has a time limit, and
     /// nothing is written to a stream that is not read. The exit code does not depend on the reader
     /// of the report.
     fn report(

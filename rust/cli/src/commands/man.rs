@@ -1,8 +1,7 @@
 //! `antiphon man`: prints a manual page.
 
-use clap::{Args, CommandFactory};
+use clap::{Args, Command};
 
-use crate::cli::Cli;
 use crate::exit::Exit;
 use crate::output::Output;
 use crate::problem::{Problem, UsageError};
@@ -18,14 +17,16 @@ pub(crate) struct Man {
     command: Option<String>,
 }
 
-pub(crate) fn run(args: &Man, output: &Output) -> Result<Exit, Problem> {
-    let mut all = Cli::command();
-    all.build();
+/// Prints the manual page of this command line, or of one of its commands.
+pub(crate) fn run(args: &Man, mut line: Command, output: &Output) -> Result<Exit, Problem> {
+    line.build();
     let page = match &args.command {
-        None => all,
+        None => line,
         Some(name) => {
-            let Some(command) = all.find_subcommand(name) else {
-                let known = all.get_subcommands().map(|c| format!("`{}`", c.get_name()));
+            let Some(command) = line.find_subcommand(name) else {
+                let known = line
+                    .get_subcommands()
+                    .map(|c| format!("`{}`", c.get_name()));
                 let known = known.collect::<Vec<_>>().join(", ");
                 let got = name.clone();
                 return Err(UsageError::NoSuchCommand { got, known }.into());

@@ -43,8 +43,13 @@ pub(crate) enum Command {
 }
 
 impl Command {
-    /// Runs the command.
-    pub(crate) fn run(&self, output: &Output) -> Result<Exit, Problem> {
+    /// Runs the command. `line` builds the whole command line, which `completions` and `man`
+    /// describe.
+    pub(crate) fn run(
+        &self,
+        output: &Output,
+        line: fn() -> clap::Command,
+    ) -> Result<Exit, Problem> {
         match self {
             Command::Exec(args) => exec::run(args, output),
             Command::Cp(args) => cp::run(args, output),
@@ -59,8 +64,8 @@ impl Command {
             Command::Fmt(args) => fmt::run(args, output),
             Command::Run(args) => run::run(args, output),
             Command::Agent(args) => agent::run(args),
-            Command::Completions(args) => completions::run(args, output),
-            Command::Man(args) => man::run(args, output),
+            Command::Completions(args) => completions::run(args, line(), output),
+            Command::Man(args) => man::run(args, line(), output),
         }
     }
 }

@@ -28,7 +28,7 @@ use crate::tail;
 
 /// Replay a recording, without the guest
 ///
-/// Gives the recorded inputs to the same machine, and compares its requests and its state digests
+/// Runs the machine again with the recorded inputs, and compares its requests and its state digests
 /// with the recorded ones. The result is `equal`, or the first difference with the events before
 /// it.
 ///
@@ -53,7 +53,7 @@ pub(crate) struct Replay {
     /// Replay in waves on N threads, 1 to 1024; the result is the same
     #[arg(long, value_name = "N", value_parser = workers())]
     threads: Option<u32>,
-    /// Continue from the state in this checkpoint file; what comes before it is not checked
+    /// Continue from the state in this checkpoint file; the part before it is not replayed
     #[arg(long, value_name = "FILE")]
     from_checkpoint: Option<PathBuf>,
     /// Replay up to the recording's checkpoint at step N, and write the state there to FILE

@@ -18,8 +18,8 @@ use crate::problem::{Problem, UsageError};
 use crate::tail;
 use crate::timeline::{Timeline, TimelineRow};
 
-/// The version of the documents of `--json`: of their keys and the names of their events. It grows
-/// when one is renamed or removed.
+/// The version of the documents of `--json`. It grows when one of their keys or an event's name is
+/// renamed or removed.
 const VERSION: u32 = 1;
 
 /// Show the contents of a recording

@@ -2,9 +2,10 @@
 //! stopped.
 //!
 //! The first signal that asks for an end is forwarded as `signal`. The second one, or
-//! [`Job::kill_after`], cancels the command. Both need a choice of the protocol, which the session
-//! may not reach because the guest takes no input or is silent. So every stage has a time limit,
-//! after which the session itself is cancelled. The third signal ends this process at once.
+//! [`Job::kill_after`](super::Job::kill_after), cancels the command. Both need a choice of the
+//! protocol, which the session may not reach because the guest takes no input or is silent. So
+//! every stage has a time limit, after which the session itself is cancelled. The third signal ends
+//! this process at once.
 
 use std::ops::ControlFlow;
 use std::thread;
@@ -13,8 +14,12 @@ use std::time::{Duration, Instant};
 use antiphon_machine::{EffectId, Ingress, VerifiedImage};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGUSR1, SIGUSR2, SIGWINCH};
 
-use super::{CANCEL, Choices, Host, OWNER, SIGNAL, State};
 use crate::guest::ALIVE_WITHIN;
+
+use super::messages::{CANCEL, SIGNAL};
+// This file and its parent import each other: both are methods of `Host` and `State`. An answer may
+// have to be `cancel`, and a signal may make an answer possible.
+use super::{Choices, Host, OWNER, State};
 
 /// The signals that are forwarded to the command.
 pub(crate) const FORWARDED: [i32; 7] =
@@ -61,7 +66,7 @@ pub(super) struct Stopping {
 }
 
 impl Stopping {
-    /// Whether this side has told the command to end.
+    /// Whether this side has asked the command to end.
     pub(super) fn is_ending(&self) -> bool {
         self.first_signal.is_some() || self.cancelling.is_some()
     }
@@ -141,7 +146,7 @@ impl Host {
         self.state().stopping.cancelled_for
     }
 
-    /// Whether this side has told the command to end.
+    /// Whether this side has asked the command to end.
     pub(crate) fn is_ending(&self) -> bool {
         self.state().stopping.is_ending()
     }
@@ -182,8 +187,8 @@ impl State {
         let stopping = &mut self.stopping;
         stopping.cancelling.get_or_insert_with(Instant::now);
         self.probe();
-        // A session that is not at a choice may still reach one, unless the protocol has no
-        // `cancel`.
+        // Without an outstanding choice, the session may still reach one that has `cancel`. If the
+        // outstanding choices have no `cancel`, or the protocol has none, the session is cancelled.
         let can_answer = |(_, choices): &(EffectId, Choices)| choices.cancel.is_some();
         let chooses_otherwise = !self.choosing.is_empty() && !self.choosing.iter().any(can_answer);
         if chooses_otherwise || !has_label(&self.image, CANCEL) {

@@ -1,7 +1,7 @@
 //! Checks whether `exec` can play the host's roles of a protocol, before anything is run.
 //!
-//! `exec` has one command line, standard input, signals and the like. A host role that is asked for
-//! anything else would wait for ever. Also, everything that the command line asks for needs a field
+//! `exec` can send one command line, standard input and signals. A host role that is asked for
+//! anything else would wait forever. Also, everything that the command line asks for needs a field
 //! in the protocol's record: a deadline that is not sent to the guest has no effect.
 
 use std::collections::BTreeSet;
@@ -10,9 +10,13 @@ use antiphon_machine::{
     Class, CodeImage, LabelId, RoleId, Sort, SortId, State, StateId, VerifiedImage,
 };
 
-use super::{CANCEL, DATA, DETACH, EOF, EXEC, InputCapacity, Job, OUTPUT, RESPONSE, SIGNAL};
 use crate::fields::payload;
 use crate::filter;
+
+use super::messages::{
+    CANCEL, DATA, DETACH, EOF, EXEC, InputCapacity, Job, OUTPUT, RESPONSE, SIGNAL, has_payload,
+    request_fields,
+};
 
 /// Why `exec` cannot run a protocol.
 #[derive(Debug, thiserror::Error)]
@@ -74,7 +78,7 @@ pub(crate) enum UnsupportedProtocol {
         label: &'static str,
     },
     #[error(
-        "{what} would not be known under `{protocol}`: the record of its `{RESPONSE}` has no field \
+        "`{protocol}` does not report {what}: the record of its `{RESPONSE}` has no field \
          `{field}`; add the field"
     )]
     NoResult {
@@ -82,7 +86,7 @@ pub(crate) enum UnsupportedProtocol {
         what: &'static str,
         field: &'static str,
     },
-    #[error("{role} sends `{label}` to {peer}, and the guest link has no such message of a host")]
+    #[error("{role} sends `{label}` to {peer}, but no host can send that on the guest link")]
     NoMessage {
         role: String,
         label: String,
@@ -291,7 +295,11 @@ fn check_result_fields(
         };
         let wanted = [
             ("the exit code", "exit_code", true),
-            ("`--deadline`", "timed_out", job.deadline_ms.is_some()),
+            (
+                "whether `--deadline` has passed",
+                "timed_out",
+                job.deadline_ms.is_some(),
+            ),
         ];
         for (what, field, is_wanted) in wanted {
             if is_wanted && !fields.iter().any(|(name, _)| name == field) {
@@ -348,7 +356,7 @@ fn check_request_fields(
 ) -> Result<bool, UnsupportedProtocol> {
     let has = |wanted: &str| match code.sorts.get(sort.index()) {
         Some(Sort::Record { fields, .. }) => fields.iter().any(|(name, _)| name == wanted),
-        // A payload that is not a record is the one required key of the request.
+        // A payload that is not a record carries only the one required field.
         _ => wanted == "cmd",
     };
     let wanted = [
@@ -368,7 +376,7 @@ fn check_request_fields(
         }
     }
     let takes_input = has("stdin") && sends_input;
-    let made = payload(super::request_fields(job, takes_input), sort, code);
+    let made = payload(request_fields(job, takes_input), sort, code);
     made.map(|_| takes_input)
         .map_err(|why| UnsupportedProtocol::Spec {
             protocol: protocol.to_owned(),
@@ -416,7 +424,7 @@ fn check_answerable(
     };
     match request.class {
         Class::Produce { label, peer }
-            if is_sent(*label) && !super::has_payload(image, *label, request.result) =>
+            if is_sent(*label) && !has_payload(image, *label, request.result) =>
         {
             Err(UnsupportedProtocol::NoPayload {
                 role: role(),

@@ -16,8 +16,8 @@ use crate::replace;
 /// Payloads are recorded unchanged, secrets included, so only the owner may read a recording.
 const MODE: u32 = 0o600;
 
-/// How often another process may replace or remove the target between two of our system calls. Each
-/// round takes microseconds, so a target that changes this often is being rewritten all the time.
+/// How often another process may replace or remove the target between two system calls of this one.
+/// A round takes microseconds, so a target that changes this often is being rewritten all the time.
 const ATTEMPTS_MAX: usize = 16;
 
 /// Begins a recording and returns its recorder. An existing file is replaced only if `overwrite` is
@@ -92,8 +92,8 @@ fn replace_existing(
     Err(busy(path))
 }
 
-/// Describes how a recording was lost that is no longer at its path. Returns `None` if it still is,
-/// or is not a regular file.
+/// Describes how a recording was lost, if it is no longer at its path. Returns `None` if it is
+/// still there, or is not a regular file.
 pub(super) fn describe_loss(file: &File, path: &Path) -> Option<String> {
     let metadata = file.metadata().ok().filter(fs::Metadata::is_file)?;
     let identity = |metadata: &fs::Metadata| (metadata.dev(), metadata.ino());

@@ -1,4 +1,4 @@
-//! The page's server, for one person's browser on the same machine. It answers `GET` for five names
+//! The page's server, for the user's browser on the same machine. It answers `GET` for five names
 //! and refuses everything else.
 //!
 //! A token in the path authorises the request; other users of the machine and other pages do not
@@ -15,18 +15,22 @@ use std::sync::atomic::{AtomicUsize, Ordering};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use super::{Package, WORKER, served};
 use crate::hex::hex;
 use crate::problem::{Problem, SystemError};
+
+use super::package::Package;
+use super::page::{WORKER, served};
 
 /// The most bytes of a request's head, and the most headers in it.
 const HEAD_LEN_MAX: usize = 8 << 10;
 const HEADERS_MAX: usize = 64;
-/// How long a request may take to arrive, and how long a write may block.
+/// How long a request may take to arrive.
 const HEAD_TIME: Duration = Duration::from_secs(10);
+/// How long a write may block.
 const WRITE_TIME: Duration = Duration::from_secs(30);
+/// How long data beyond the request is read after the answer.
 const DRAIN_TIME: Duration = Duration::from_millis(500);
-/// The most connections at once. A browser opens six to one server, so a second page fits, too.
+/// The most connections at once. A browser opens six to one server, so two pages fit.
 const CONNECTIONS_MAX: usize = 16;
 
 /// The content that is served.

@@ -2,48 +2,14 @@
 
 use std::collections::BTreeMap;
 
-use antiphon_machine::{LabelId, OperationId, Value};
+use antiphon_machine::LabelId;
 
-use crate::flat::{FlatCode, FlatOp, Vreg};
+use crate::flat::{FlatCode, FlatOp, Op, Vreg};
 use crate::global::VarId;
 
 /// The largest table of an exit that is copied in place of a jump to it. Copying larger tables
 /// would make images grow.
 const COPIED_ROWS_MAX: usize = 8;
-
-/// An instruction that continues with the next one unless it fails.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) enum Op {
-    Send {
-        label: LabelId,
-        val: Vreg,
-    },
-    Receive {
-        label: LabelId,
-        dst: Vreg,
-    },
-    Invoke {
-        operation: OperationId,
-        args: Vec<Vreg>,
-        dst: Vreg,
-        on_failure: Option<usize>,
-    },
-    Check {
-        operation: OperationId,
-        args: Vec<Vreg>,
-        dst: Vreg,
-        witness: Vreg,
-        on_failure: Option<usize>,
-    },
-    Set {
-        dst: Vreg,
-        value: Value,
-    },
-    Move {
-        dst: Vreg,
-        src: Vreg,
-    },
-}
 
 /// How a block ends. Targets are block numbers.
 #[derive(Clone, Debug, PartialEq)]
@@ -219,48 +185,22 @@ impl Block {
             Exit::Branch { table, .. } => table.iter().map(|row| row.1).collect(),
         };
         for op in &self.ops {
-            match op {
-                Op::Invoke { on_failure, .. } | Op::Check { on_failure, .. } => {
-                    targets.extend(*on_failure);
-                }
-                Op::Send { .. } | Op::Receive { .. } | Op::Set { .. } | Op::Move { .. } => {}
-            }
+            targets.extend(op.on_failure());
         }
         targets
     }
 }
 
+/// The instruction as flat code. `at` is the position of a block.
 fn flat_op(op: &Op, at: impl Fn(usize) -> usize) -> FlatOp {
-    match op.clone() {
-        Op::Send { label, val } => FlatOp::Send { label, val },
-        Op::Receive { label, dst } => FlatOp::Receive { label, dst },
-        Op::Invoke {
-            operation,
-            args,
-            dst,
-            on_failure,
-        } => FlatOp::Invoke {
-            operation,
-            args,
-            dst,
-            on_failure: on_failure.map(at),
-        },
-        Op::Check {
-            operation,
-            args,
-            dst,
-            witness,
-            on_failure,
-        } => FlatOp::Check {
-            operation,
-            args,
-            dst,
-            witness,
-            on_failure: on_failure.map(at),
-        },
-        Op::Set { dst, value } => FlatOp::Set { dst, value },
-        Op::Move { dst, src } => FlatOp::Move { dst, src },
+    let mut op = op.clone();
+    match &mut op {
+        Op::Invoke { on_failure, .. } | Op::Check { on_failure, .. } => {
+            *on_failure = on_failure.map(at);
+        }
+        Op::Send { .. } | Op::Receive { .. } | Op::Set { .. } | Op::Move { .. } => {}
     }
+    FlatOp::Op(op)
 }
 
 fn flat_exit(exit: &Exit, at: impl Fn(usize) -> usize) -> FlatOp {

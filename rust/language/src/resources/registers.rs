@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use antiphon_machine::{Arm, Instruction, LabelId, Pc, Reg, bounds};
 
-use crate::flat::{FlatCode, FlatOp, Vreg};
+use crate::flat::{FlatCode, FlatOp, Op, Vreg};
 use crate::global::VarId;
 
 /// The registers available for anything except the endpoint.
@@ -26,7 +26,8 @@ pub(super) fn allocate(flat: &FlatCode) -> Result<(u8, Vec<Instruction>), Pressu
     let reg = |register: Vreg| Reg(colours[register.0 as usize]);
     // A move between registers that were coalesced does nothing and is dropped. Jumps to it go to
     // the next instruction.
-    let idle = |op: &FlatOp| matches!(op, FlatOp::Move { dst, src } if reg(*dst) == reg(*src));
+    let idle =
+        |op: &FlatOp| matches!(op, FlatOp::Op(Op::Move { dst, src }) if reg(*dst) == reg(*src));
     let mut position = Vec::with_capacity(flat.code.len());
     let mut next = 0;
     for op in &flat.code {
@@ -154,14 +155,15 @@ fn colour(flat: &FlatCode, live: &Live) -> Result<Vec<u8>, Pressure> {
         let defs = op.defs();
         for &def in &defs {
             order.push(def);
-            let copied = |other: &Vreg| matches!(op, FlatOp::Move { src, .. } if src == other);
+            let copied =
+                |other: &Vreg| matches!(op, FlatOp::Op(Op::Move { src, .. }) if src == other);
             after
                 .iter()
                 .filter(|other| !copied(other))
                 .for_each(|other| interfere(def, *other));
             defs.iter().for_each(|other| interfere(def, *other));
         }
-        if let FlatOp::Move { dst, src } = op {
+        if let FlatOp::Op(Op::Move { dst, src }) = op {
             moves.entry(*dst).or_default().push(*src);
             moves.entry(*src).or_default().push(*dst);
         }
@@ -191,12 +193,12 @@ fn instruction(op: &FlatOp, reg: impl Fn(Vreg) -> Reg, pc: impl Fn(usize) -> Pc)
     let chan = reg(Vreg::ENDPOINT);
     let regs = |all: &[Vreg]| all.iter().map(|register| reg(*register)).collect();
     match op {
-        FlatOp::Send { label, val } => Instruction::Send {
+        FlatOp::Op(Op::Send { label, val }) => Instruction::Send {
             chan,
             label: *label,
             val: reg(*val),
         },
-        FlatOp::Receive { label, dst } => Instruction::Receive {
+        FlatOp::Op(Op::Receive { label, dst }) => Instruction::Receive {
             chan,
             label: *label,
             dst: reg(*dst),
@@ -211,35 +213,35 @@ fn instruction(op: &FlatOp, reg: impl Fn(Vreg) -> Reg, pc: impl Fn(usize) -> Pc)
             dst: reg(*dst),
             table: jump_table(table, pc),
         },
-        FlatOp::Invoke {
+        FlatOp::Op(Op::Invoke {
             operation,
             args,
             dst,
             on_failure,
-        } => Instruction::Invoke {
+        }) => Instruction::Invoke {
             operation: *operation,
             args: regs(args),
             dst: reg(*dst),
             on_failure: on_failure.map(pc),
         },
-        FlatOp::Check {
+        FlatOp::Op(Op::Check {
             operation,
             args,
             dst,
             witness,
             on_failure,
-        } => Instruction::Check {
+        }) => Instruction::Check {
             operation: *operation,
             args: regs(args),
             dst: reg(*dst),
             witness: reg(*witness),
             on_failure: on_failure.map(pc),
         },
-        FlatOp::Set { dst, value } => Instruction::Set {
+        FlatOp::Op(Op::Set { dst, value }) => Instruction::Set {
             dst: reg(*dst),
             value: value.clone(),
         },
-        FlatOp::Move { dst, src } => Instruction::Move {
+        FlatOp::Op(Op::Move { dst, src }) => Instruction::Move {
             dst: reg(*dst),
             src: reg(*src),
         },

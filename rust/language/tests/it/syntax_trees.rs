@@ -6,7 +6,7 @@ use antiphon_language::ast::{
     Item, Message, Module, Name, Operation, OperationClass, Param, Path, Protocol, Record,
     SortKind, SortTerm, Statement, StatementKind, Trivia, Unit, Use,
 };
-use antiphon_language::{format, parse};
+use antiphon_language::{RESERVED_WORDS, format, parse};
 use proptest::collection::vec;
 use proptest::option;
 use proptest::prelude::*;
@@ -19,35 +19,8 @@ fn name() -> impl Strategy<Value = Name> {
         1 => prop::sample::select(vec!["check", "op", "let", "uses", "within", "record", "0"])
             .prop_map(String::from),
     ];
-    let reserved = [
-        "and",
-        "as",
-        "at",
-        "aux",
-        "choice",
-        "connect",
-        "continue",
-        "data",
-        "disconnect",
-        "do",
-        "explicit",
-        "from",
-        "global",
-        "import",
-        "local",
-        "module",
-        "nested",
-        "or",
-        "par",
-        "protocol",
-        "rec",
-        "role",
-        "sig",
-        "to",
-        "type",
-        "wrap",
-    ];
-    word.prop_filter("reserved", move |word| !reserved.contains(&word.as_str()))
+    let is_reserved = |word: &String| RESERVED_WORDS.contains(&word.as_str());
+    word.prop_filter("reserved", move |word| !is_reserved(word))
         .prop_map(named)
 }
 

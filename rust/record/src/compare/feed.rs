@@ -11,7 +11,7 @@ use antiphon_machine::{
 
 use crate::describe;
 use crate::entry::{Entry, Request};
-use crate::replay::ReplayError;
+use crate::error::ReplayError;
 use crate::timeline::{Moment, Timeline};
 
 /// A sequence of items whose order is compared. Items of different tracks have no order.
@@ -164,7 +164,8 @@ impl<R: Read> Feed<R> {
         }
     }
 
-    /// A request to an interface is a call. Requests to hosts have messages.
+    /// The call that a request makes. A request to a host is not a call, because it is about a
+    /// message, which is an item itself.
     fn called(&mut self, request: Request) -> Option<(Track, Item)> {
         let image = describe::image_of(self.timeline.kernel(), request.effect.session);
         let row = describe::operation_row(image, request.operation)?;
@@ -253,7 +254,7 @@ impl<R: Read> Feed<R> {
 }
 
 impl<R: Read> Feed<R> {
-    /// The result of a call. Answers of hosts have messages.
+    /// The result of a call. The answer of a host is not one, because it is about a message.
     fn answered(&mut self, effect: EffectId, result: Value) -> Option<(Track, Content)> {
         let (coroutine, operation) = self.asked.remove(&effect)?;
         let image = describe::image_of(self.timeline.kernel(), effect.session);

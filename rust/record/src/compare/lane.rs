@@ -59,7 +59,7 @@ pub(super) struct Counts {
     pub(super) sessions: u64,
 }
 
-/// The first difference of two tracks. `None` in place of an item: the track has ended.
+/// The first difference of two tracks. `None` in place of an item means that the track has ended.
 #[derive(Debug)]
 pub(super) enum Mismatch {
     /// Different items.

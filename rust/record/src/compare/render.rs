@@ -6,14 +6,15 @@ use antiphon_machine::{Fault, Ingress, OperationId, SortId, Value, VerifiedImage
 use super::feed::{Content, Piece, Sent};
 use crate::describe;
 
-/// Bytes of a stream that are shown before a difference, and from it on.
+/// The number of bytes of a stream that are shown before a difference.
 pub(super) const CONTEXT: usize = 16;
+/// The number of bytes of a stream that are shown from a difference on.
 pub(super) const AFTER: usize = 32;
 
-/// Characters of a value of an item that is shown as a whole.
+/// The width in characters of a value in an item that is shown as a whole.
 const WHOLE: usize = 72;
 
-/// Characters of an argument that does not differ.
+/// The width in characters of an argument that does not differ.
 const BESIDE: usize = 16;
 
 /// A difference of two items, rendered.

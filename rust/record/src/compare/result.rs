@@ -2,7 +2,7 @@
 
 use super::{Compared, Extent, Likeness, Parting, Place};
 use crate::describe::count;
-use crate::reader::Tail;
+use crate::tail::Tail;
 
 impl Compared {
     /// The result as lines, with these names for the recordings.

@@ -236,7 +236,7 @@ impl AgentLink {
         self.core.close();
     }
 
-    // Questions.
+    // Accessors.
 
     /// The phase of the link.
     #[must_use]

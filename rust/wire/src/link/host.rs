@@ -292,7 +292,8 @@ impl HostLink {
         self.core.close();
     }
 
-    // Questions.
+    // Accessors. `AgentLink` repeats the first three: a trait for both would have to be imported to
+    // call them.
 
     /// The phase of the link.
     #[must_use]

@@ -5,11 +5,12 @@ use std::fs;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use super::{Copy, PERMISSIONS, Protocol, Transfer, check_length, guest_name};
 use crate::copier::{Failure, Kind, Open, Stat, Work};
 use crate::problem::{CopyError, Problem};
 use crate::replace;
 use crate::same_file;
+
+use super::session::{Copy, PERMISSIONS, Protocol, Transfer, check_length, guest_name};
 
 impl Copy<'_> {
     pub(super) fn copy_out(

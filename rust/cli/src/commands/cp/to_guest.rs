@@ -8,10 +8,11 @@ use std::path::{Path, PathBuf};
 
 use antiphon_machine::FailureKind;
 
-use super::{Copy, PERMISSIONS, Protocol, Transfer, check_length, guest_name};
 use crate::copier::{Failure, Kind, Open, SameFileProbe, Source, Work};
 use crate::problem::{CopyError, Problem, SystemError};
 use crate::same_file::is_same_file;
+
+use super::session::{Copy, PERMISSIONS, Protocol, Transfer, check_length, guest_name};
 
 /// How many bytes of the target's name the temporary name repeats. With prefix and random suffix it
 /// stays below the 255 bytes that file systems allow.

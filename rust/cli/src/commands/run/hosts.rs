@@ -3,11 +3,12 @@
 use antiphon_machine::threaded::PerLane;
 use antiphon_machine::{EffectHandler, EffectRequest, Reply, VerifiedImage};
 
-use super::Run;
 use crate::interactive::Interactive;
 use crate::problem::{InputError, Problem, UsageError};
 use crate::script::{Script, Scripted};
 use crate::text;
+
+use super::args::Run;
 
 /// The longest script in bytes.
 const SCRIPT_LEN_MAX: u64 = 16 << 20;
@@ -63,8 +64,8 @@ impl Hosts {
         }
     }
 
-    /// Reports where the run left the script or the input; for a closed session, also the unused
-    /// lines.
+    /// Describes where the run departed from the script, or that the input ended. For a closed
+    /// session, also names the unused lines of the script.
     pub(super) fn remarks(&self, is_closed: bool) -> Vec<String> {
         match self {
             Hosts::Interactive(interactive) if interactive.has_ended() => {

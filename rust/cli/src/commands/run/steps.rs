@@ -4,16 +4,27 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicI32, Ordering};
 
 use antiphon_machine::bounds::WAVE_STEPS_MAX;
-use antiphon_machine::threaded::{Handlers, QUANTUM, WIDTH};
+use antiphon_machine::threaded::{Handlers, PerLane, QUANTUM, ThreadedProtocolMachine, WIDTH};
 use antiphon_machine::{
     Ingress, KernelMachine, Phase, ProtocolMachineKernel, Rest, Round, SessionId, Turn,
     VerifiedImage, Wait,
 };
+use antiphon_record::rows::RowSink;
 
-use super::{Machine, OWNER, Run};
 use crate::interrupt::on_signal;
 use crate::problem::{Problem, SystemError, UsageError};
 use crate::recording::Recording;
+use crate::row_printer::RowPrinter;
+
+use super::args::Run;
+use super::hosts::Hosts;
+
+/// The owner of the sessions.
+const OWNER: &str = "antiphon run";
+
+/// The machine of a run. It has one lane for each session, so that each session has its own hosts.
+pub(super) type Machine =
+    ThreadedProtocolMachine<PerLane<Hosts>, (Option<Recording>, RowSink<RowPrinter>)>;
 
 /// Opens the sessions and steps them until the run stops, then cancels those that are still active.
 pub(super) fn drive_sessions(

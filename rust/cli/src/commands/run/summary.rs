@@ -6,14 +6,15 @@ use antiphon_machine::threaded::{PerLane, WaveReport};
 use antiphon_machine::{End, On, Phase, ProtocolMachineKernel, SessionId, Status, Wait};
 use serde_json::json;
 
-use super::hosts::Hosts;
-use super::steps::Stop;
 use crate::explain;
 use crate::filter;
 use crate::output::{Output, SUCCESS};
 use crate::problem::Problem;
-use crate::recording::Recorded;
+use crate::recorded::Recorded;
 use crate::state::status;
+
+use super::hosts::Hosts;
+use super::steps::Stop;
 
 /// The most remarks that are printed; JSON has all of them.
 const REMARKS_MAX: usize = 20;
