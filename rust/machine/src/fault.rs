@@ -9,8 +9,8 @@ macro_rules! no_columns {
     ($($rows:tt)*) => {};
 }
 
-/// Calls a macro with the rows of the table of faults. The column is the text with names in place of
-/// numbers, if a name makes a difference.
+/// Calls a macro with the rows of the table of faults. The column is the text with names in place
+/// of numbers, if a name makes a difference.
 macro_rules! for_each_fault {
     ($callback:ident) => { $callback! {
         /// An operand names a register that the coroutine does not have.
@@ -165,9 +165,10 @@ macro_rules! define_faults {
         table! {
                 /// Why a coroutine faulted, as data.
                 ///
-                /// A fault is contained: it ends its session and no other. A session of a verified image and a
-                /// safe protocol can fault only with `EffectFailed`, `PayloadTooLarge` or `CoroutineBound`. The
-                /// others are the result of a step on an image that was not verified.
+                /// A fault is contained: it ends its session and no other. A session of a verified
+                /// image and a safe protocol can fault only with `EffectFailed`, `PayloadTooLarge`
+                /// or `CoroutineBound`. The others are the result of a step on an image that was
+                /// not verified.
                 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
             pub enum Fault with no_columns { $($rows)* }
         }

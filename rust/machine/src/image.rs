@@ -277,9 +277,9 @@ macro_rules! instruction_columns {
     };
 }
 
-/// Calls a macro with the rows of the table of instructions. The columns are the text, with operands
-/// in braces; the results of a step; the faults of a step. Each operand has a role, which is a
-/// variant of [`Operand`] in lower case.
+/// Calls a macro with the rows of the table of instructions. The columns are the text, with
+/// operands in braces; the results of a step; the faults of a step. Each operand has a role, which
+/// is a variant of [`Operand`] in lower case.
 macro_rules! for_each_instruction {
     ($callback:ident) => {
         $callback! {
@@ -350,8 +350,8 @@ macro_rules! for_each_instruction {
                 /// The target after a failure; `None`: a failure faults the session.
                 on_failure: @failure Option<Pc>,
             };
-            /// Request evidence: as `Invoke`, for an operation of class `Check`. A success also issues
-            /// a witness.
+            /// Request evidence: as `Invoke`, for an operation of class `Check`. A success also
+            /// issues a witness.
             5 = Check (
                 "{dst}, {witness} := check {operation} ({args}){on_failure}",
                 ["Effect"],

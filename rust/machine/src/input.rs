@@ -60,7 +60,8 @@ macro_rules! for_each_input {
 macro_rules! define_inputs {
     ($($rows:tt)*) => {
         table! {
-                /// Everything that comes from outside. Nothing else changes a session between steps.
+                /// Everything that comes from outside. Nothing else changes a session between
+                /// steps.
                 #[derive(Clone, Debug, PartialEq, Eq)]
             pub enum Ingress with input_columns { $($rows)* }
         }

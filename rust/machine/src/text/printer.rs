@@ -13,8 +13,8 @@ use crate::outcome::Outcome;
 use crate::value::Value;
 use crate::verify::VerifiedImage;
 
-/// Prints values, sorts, instructions, faults, events and inputs, on one line each unless the printer is
-/// [indented](Self::indented).
+/// Prints values, sorts, instructions, faults, events and inputs, on one line each unless the
+/// printer is [indented](Self::indented).
 ///
 /// Names come from an image and are made safe for a terminal by [`line()`](super::line()). Without
 /// an image, or where it has no name, numbers are printed.
