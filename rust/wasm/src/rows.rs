@@ -287,7 +287,7 @@ impl Rows {
     }
 
     /// The step at which a row happened, and the number of rows of that step before it. `None` when
-    /// rows before it were left out, so that its position is not known.
+    /// rows before it may have been left out, so that this number is not known.
     pub(crate) fn place_in_step(&self, row: usize) -> Option<(u64, usize)> {
         let step_of = |row: usize| {
             let (block, n) = self.place(row);
@@ -498,8 +498,8 @@ impl RowObserver for Rows {
             | Source::Diverged(_) => false,
         };
         let label = row.label.zip(image);
-        // A role's rows are found by role and peer. A request about a message to the role, made by
-        // the other role's host, is not one of them.
+        // A filter finds a role's rows by role and peer. A request to the host of another role,
+        // about a message to this role, is not one of this role's rows, so its peer is left out.
         let peer = row.peer.filter(|_| row.label.is_some());
         let entry = Row {
             step: row.step,
