@@ -178,8 +178,8 @@ fn coroutine(of: &Coroutine, n: usize, image: &VerifiedImage) -> CoroutineState 
     };
     let (status, on) = match of.status {
         Status::Ready => ("ready", None),
-        Status::Blocked(On::Empty(id)) => ("blocked", Some(format!("a message on {}", edge(id)))),
-        Status::Blocked(On::Full(id)) => ("blocked", Some(format!("room on {}", edge(id)))),
+        Status::Blocked(On::Empty(id)) => ("blocked", Some(format!("a message {}", edge(id)))),
+        Status::Blocked(On::Full(id)) => ("blocked", Some(format!("room {}", edge(id)))),
         Status::Blocked(On::Effect(n)) => ("blocked", Some(format!("effect {n}"))),
         Status::Halted => ("halted", None),
         Status::Faulted => ("faulted", None),
