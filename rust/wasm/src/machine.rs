@@ -204,8 +204,8 @@ enum Answer {
 /// A cooperative machine.
 ///
 /// Open sessions of images, then `run` the machine with a handler. It runs until no coroutine is
-/// ready, and waits for outcomes that the handler promised. Other inputs are passed with `answer`,
-/// `advanceClock` and `cancel`.
+/// ready, and waits for outcomes that the handler promised. `answer`, `advanceClock` and `cancel`
+/// give the machine other inputs.
 #[wasm_bindgen]
 pub struct Machine {
     inner: Rc<RefCell<Inner>>,
@@ -355,7 +355,7 @@ impl Machine {
         Ok(requests.collect())
     }
 
-    /// Passes in the outcome of an effect that the handler deferred.
+    /// Supplies the outcome of an effect that the handler deferred.
     pub fn answer(
         &self,
         #[wasm_bindgen(unchecked_param_type = "{ session: number, effect: number }")]
@@ -789,7 +789,7 @@ impl Inner {
         }
     }
 
-    /// Passes in an outcome. A late outcome is not an error: the machine reports it to its sinks.
+    /// Applies an outcome. A late outcome is not an error: the machine reports it to its sinks.
     fn apply(&mut self, effect: EffectId, outcome: Outcome) {
         let _ = self.machine.ingress(Ingress::Outcome { effect, outcome });
     }

@@ -44,7 +44,7 @@ struct Row {
 }
 
 impl Row {
-    /// The number of steps taken once it had happened.
+    /// The number of steps taken by the time it had happened.
     fn after(&self) -> u64 {
         self.step + u64::from(self.by_step)
     }
@@ -280,7 +280,7 @@ impl Rows {
         Ok(low)
     }
 
-    /// The number of steps taken once a row had happened.
+    /// The number of steps taken by the time a row had happened.
     pub(crate) fn after(&self, row: usize) -> u64 {
         let (block, n) = self.place(row);
         block.rows[n].after()

@@ -1,8 +1,8 @@
 //! The Lean model: builds and runs its modules, and checks that nothing unproved passes as proved.
 //! The crate `antiphon-lean-driver` does the building and running.
 //!
-//! All output is in `target/lean`: `out/` (built modules), `lane` (which Lean was found), and
-//! `run`, the program with which tests and tools run a module.
+//! All output is in `target/lean`: `out/` (built modules), `lane` (a description of the Lean that
+//! was found), and `run`, the script with which tests and tools run a module.
 
 mod audit;
 mod axioms;
@@ -89,7 +89,7 @@ pub(crate) fn build_named(
         &mut console,
     )?;
     console.finish();
-    println!("Lean lane: {}", lean.description());
+    println!("Lean: {}", lean.description());
     println!(
         "{}, {:.1} s",
         built.summary(),
@@ -150,8 +150,7 @@ impl Log {
         self.compare_inventory(tree, &modules)?;
         let order = modules.order_of_all()?;
         let lean = find(tree, console)?;
-        self.details
-            .push(format!("Lean lane: {}", lean.description()));
+        self.details.push(format!("Lean: {}", lean.description()));
         let project = tree.lean();
         let built = driver::build(&project, &lean, &modules, &order, from_scratch, console)?;
         self.tally.passed += count(built.elaborated.len() + built.cached.len());

@@ -150,7 +150,7 @@ fn fetch(tree: &Tree, missing: &mut Vec<String>, console: &mut Console) {
     });
     note_found("guest kernel", kernel, missing, console);
     let lean = lean::set_up(tree, console);
-    let lean = lean.map(|(lane, found)| (format!("Lean, {lane}"), found));
+    let lean = lean.map(|(which, found)| (format!("Lean, {which}"), found));
     note_found("Lean", lean, missing, console);
 }
 
