@@ -97,7 +97,7 @@ enum Task {
         #[arg(long)]
         clear: bool,
     },
-    /// Rewrite snapshots and goldens from the code's present output
+    /// Rewrite snapshots and goldens (the expected output of tests) from the code's present output
     Bless {
         /// Arguments for `cargo test`, to bless only a part (`-p antiphon-wire`)
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -165,7 +165,7 @@ struct LeanArguments {
 /// the cases of one shard, a sixteenth of all cases, which the commit selects.
 #[derive(Args)]
 struct KeptArguments {
-    /// Ask the model for every case, and use no answer in the cache
+    /// Ask the model for every case instead of using the answers in the cache
     #[arg(long, conflicts_with = "shard")]
     full: bool,
     /// Ask the model for the cases of this shard, 0 to 15, instead of the commit's
@@ -185,13 +185,13 @@ impl KeptArguments {
 
 #[derive(Args)]
 struct ParityArguments {
-    /// Compare the types of both sides with the registry of deviations
+    /// Compare the types of model and kernel; docs/deviations.md lists the allowed differences
     #[arg(long)]
     types: bool,
     /// Run the corpus, step by step and in waves, and the mutated kernels
     #[arg(long)]
     suite: bool,
-    /// Run both
+    /// Run --types and --suite (default)
     #[arg(long)]
     all: bool,
     /// Run 20,000 random cases, which takes an hour or more
