@@ -53,7 +53,7 @@ theorems:
 fmt:
     cargo fmt --all
 
-# Run the benches; arguments go to criterion
+# Run the benches; arguments go to `cargo bench`
 [group('measure')]
 bench *ARGS:
     cargo xtask bench {{ ARGS }}
@@ -88,7 +88,7 @@ release:
 cache *ARGS:
     cargo xtask cache {{ ARGS }}
 
-# Install what the tests need and is missing
+# Install the missing tools that the tests need
 [group('read')]
 setup:
     cargo xtask setup

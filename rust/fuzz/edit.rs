@@ -2,7 +2,7 @@
 
 use antiphon_codec::Item;
 
-/// Changes one part of the tree; does nothing when there is no part with that number.
+/// Changes one part of the tree. Does nothing when the tree has fewer parts.
 pub fn edit(tree: &mut Item, place: u8, how: u8) {
     let mut index = usize::from(place) * 3 + usize::from(how >> 5);
     edit_nth(tree, &mut index, how & 0x1f);

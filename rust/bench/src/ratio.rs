@@ -1,4 +1,4 @@
-//! The promised speed ratios within one run, and their floors.
+//! The ratios of speeds within one run, with their targets and floors.
 
 use std::collections::BTreeMap;
 
@@ -46,7 +46,7 @@ pub struct Judged {
     pub ratio: Ratio,
     /// The floor and target.
     pub floor: Floor,
-    /// The value, or why there is none when a side is missing.
+    /// The value, or the reason why a side is missing.
     pub value: Result<f64, String>,
 }
 
@@ -62,14 +62,14 @@ impl Judged {
     }
 }
 
-/// The two kinds of tasks. The faster one counts.
+/// The two runtimes of tokio. Ratios use the faster one.
 pub const TOKIO: [Side; 2] = [Side::TokioCurrent, Side::TokioMulti];
-/// The two kinds of threads. The faster one counts.
+/// The two ways to run crossbeam's channels. Ratios use the faster one.
 pub const CROSSBEAM: [Side; 2] = [Side::CrossbeamSingle, Side::CrossbeamThreads];
 
 /// The numbers of sessions over which the cost of a step should be constant.
 const SESSIONS: [u32; 5] = [10, 100, 1_000, 10_000, 100_000];
-/// The lengths of a run, in steps, over which it should be constant.
+/// The lengths of a run, in steps, over which the cost of a step should be constant.
 const STEPS: [u64; 3] = [1_000, 100_000, 10_000_000];
 
 /// A contest by its name. A test checks that the names exist.
@@ -77,7 +77,7 @@ fn named(name: &str) -> Contest {
     name.parse().unwrap_or(Contest::sessions(1))
 }
 
-/// All promised ratios.
+/// All ratios.
 pub fn ratios() -> Vec<Ratio> {
     let many = ["sessions-1000", "sessions-100000"];
     let mut all = Vec::new();
@@ -93,8 +93,8 @@ pub fn ratios() -> Vec<Ratio> {
         (Side::Ours, &TOKIO),
         &["ping-pong", "told", "ring", "chosen", "choice"],
     ));
-    // Contests with sessions for two threads are compared with equal numbers of threads, and also
-    // one thread of Antiphon with two of tokio.
+    // Contests with enough sessions for two threads are compared at equal numbers of threads, and
+    // also with one thread of Antiphon and two of tokio.
     all.extend(family(
         "tokio-alone",
         "one thread over tokio tasks on one",
@@ -192,7 +192,8 @@ impl Ratio {
     /// The value in a run: the median over rounds of the ratio within a round. Measurements of one
     /// round are made under similar conditions; those of different rounds are not.
     ///
-    /// The missing side, and why it is missing.
+    /// # Errors
+    /// The side that is missing, and why it is missing.
     pub fn value(&self, report: &Report) -> Result<f64, String> {
         let row = |contest: &Contest, side: Side| {
             let row = report.row(contest, side);
@@ -276,8 +277,8 @@ pub fn judge(report: &Report, text: &str) -> Result<Vec<Judged>, String> {
     Ok(judged.collect())
 }
 
-/// Everything that a full run measures: the sides that the ratios need, and those that are only
-/// shown.
+/// Everything that a full run measures: the sides that the ratios need, and the sides that the
+/// tables show besides.
 pub fn plan() -> Vec<(Contest, Side)> {
     let all = [
         Side::Bare,
@@ -310,7 +311,7 @@ pub fn plan() -> Vec<(Contest, Side)> {
             Side::CrossbeamThreads => contest.sessions == 1,
             // One session takes one step at a time, so workers cannot help.
             Side::Workers1 | Side::Workers2 => contest.sessions > 1,
-            // The measurements that its own program makes.
+            // Its own program measures only these.
             Side::Wasm => contest.exchange == Exchange::PingPong && contest.sessions == 1,
             // It asks the sender's host for every choice.
             Side::Telltale => contest.exchange != Exchange::Choice || contest.delivered,

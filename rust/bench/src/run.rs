@@ -33,8 +33,8 @@ enum Failed {
     Broken(String),
 }
 
-/// Measures the plan, all of it once per round, so that a temporary slowdown of the computer
-/// affects one figure of each side and not all figures of one.
+/// Measures each row of the plan once per round, so that a temporary slowdown of the computer
+/// affects one figure of each side and not all figures of one side.
 ///
 /// # Errors
 /// When a side that takes part fails to measure.

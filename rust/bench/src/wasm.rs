@@ -65,6 +65,6 @@ mod tests {
         assert_eq!(read(text, "no host calls"), Some(4.31));
         assert_eq!(read(text, "deliveries to both hosts"), Some(0.62));
         assert_eq!(read(text, "ring"), None);
-        assert_eq!(read("nobody asked: much", "nobody asked"), None);
+        assert_eq!(read("no host calls: many", "no host calls"), None);
     }
 }

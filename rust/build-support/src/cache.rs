@@ -41,12 +41,12 @@ use entry::Locked;
 pub const VARIABLE: &str = "ANTIPHON_CACHE";
 
 /// The bound on the size of the cache, in bytes. A checkout needs 0.9 GB: Lean and Node 0.7, guest
-/// kernel and QEMU 0.2, Lean modules 0.02. So this has room for a change of all of them and for the
-/// modules of some hundred versions of the model.
+/// kernel and QEMU 0.2, Lean modules 0.02. So the cache has room for an old and a new version of
+/// each and for the modules of some hundred versions of the model.
 pub const BYTES_MAX: u64 = 4 << 30;
 
-/// The bound on the number of entries: sixty modules for each of a hundred versions of the model.
-/// It keeps the search for old entries short, which reads a file of each.
+/// The bound on the number of entries: eighty modules for each of 75 versions of the model. The
+/// search for old entries reads one file of each entry, and the bound keeps it short.
 pub const ENTRIES_MAX: usize = 6_000;
 
 /// The version of the layout. A change of the layout or of the manifest needs a new number.
@@ -55,8 +55,8 @@ const LAYOUT: &str = "v1";
 /// The directory of entries that are being written or removed.
 const TEMPORARY: &str = "tmp";
 
-/// A temporary directory that is older than this was left by a process that was killed: no entry
-/// takes an hour to write.
+/// A temporary directory that is older than this was left by a process that was killed, since no
+/// entry takes that long to write.
 const TEMPORARY_AGE_MAX: Duration = Duration::from_secs(24 * 60 * 60);
 
 /// How often a process tries to replace an entry that other processes write at the same time. Each
@@ -191,11 +191,11 @@ impl Cache {
         let path = self.path(kind, key);
         let parent = self.layout().join(kind);
         fs::create_dir_all(&parent).map_err(Problem::file(&parent))?;
-        // The lock belongs to the directory, not to its name: the entry is never unlocked.
+        // The lock belongs to the directory and not to its name, so the rename keeps it.
         let locked = Locked::shared(stage)?;
         let locked = locked.ok_or_else(|| Problem::absent(stage, "it was removed; try again"))?;
         for _ in 0..RENAMES_MAX {
-            // A rename replaces no directory that has files.
+            // A rename does not replace a directory that has files.
             match fs::rename(stage, &path) {
                 Ok(()) => {
                     let entry = Entry::new(&path, locked);
@@ -223,7 +223,7 @@ impl Cache {
         ))
     }
 
-    /// The entry if it is in the cache, otherwise a new one that `fill` writes. The flag says
+    /// The entry if it is in the cache, otherwise a new one that `fill` writes. Also returns
     /// whether it was in the cache.
     ///
     /// # Errors
@@ -305,7 +305,7 @@ impl Cache {
         Ok(())
     }
 
-    /// Removes an entry; false if a process uses it.
+    /// Removes an entry that no process uses. Returns whether the entry is gone.
     fn evict(&self, path: &Path) -> Result<bool, Problem> {
         let Some(_lock) = Locked::exclusive(path)? else {
             return Ok(!path.exists());
@@ -314,7 +314,8 @@ impl Cache {
         Ok(true)
     }
 
-    /// Removes an entry if it exists. It is renamed first, so that no process sees a part of it.
+    /// Removes an entry if it exists. It is renamed first, so that no process sees an incomplete
+    /// entry.
     fn discard(&self, path: &Path) -> Result<(), Problem> {
         let target = self.temporary()?;
         match fs::rename(path, &target) {

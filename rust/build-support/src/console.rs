@@ -1,6 +1,6 @@
-//! Where the output of a lane goes, and how its progress is shown: on a terminal one line that is
-//! rewritten, elsewhere a line every half minute, so that a log shows that the lane is alive and
-//! stays short.
+//! Where the output of a lane goes, and how its progress is shown: on a terminal as one line that
+//! is rewritten, elsewhere as a line every half minute, so that a log stays short and still shows
+//! that the lane runs.
 #![expect(
     clippy::print_stdout,
     reason = "a build tool reports on its standard output"
@@ -16,7 +16,8 @@ const BEAT: Duration = Duration::from_secs(30);
 /// The time between two updates of the progress line of a terminal.
 const BEAT_TERMINAL: Duration = Duration::from_millis(200);
 
-/// Shorter than any usual terminal is wide: a wrapped line could not be rewritten.
+/// The columns of a progress line: fewer than a usual terminal has, because a wrapped line could
+/// not be rewritten.
 const WIDTH: usize = 78;
 
 /// How many lines a buffered console keeps. A lane that prints more has its whole output in its

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitStatus;
 use std::time::Duration;
 
-/// Why a program or a file operation failed, with its facts and, if there is one, a hint how to
+/// Why a program or a file operation failed, with the facts and, if there is one, a hint on how to
 /// continue.
 #[derive(Debug, thiserror::Error)]
 #[allow(
@@ -43,7 +43,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// A missing file, with a hint how to get it.
+    /// A missing file, with a hint on how to get it.
     pub fn absent(path: &Path, hint: &str) -> Self {
         Self::Absent {
             path: path.to_owned(),

@@ -5,7 +5,7 @@ use std::hint::black_box;
 use antiphon_codec::{DecodeError, Decoder, Encoder, Limits, decode_strict};
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
 
-/// Items in one [`record`]: the map, six keys, six values and what is inside of one.
+/// Items in one [`record`]: the map, six keys, six values, and the three items of the array.
 const ITEMS: u64 = 1 + 6 + 6 + 3;
 
 fn record(out: &mut Vec<u8>, step: u64) {

@@ -157,7 +157,7 @@ pub enum DecodeErrorKind {
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum EncodeError {
     /// A map contains a key twice.
-    #[error("map key `{key}` is there twice")]
+    #[error("map key `{key}` occurs twice")]
     DuplicateKey {
         /// The key in diagnostic notation.
         key: String,

@@ -195,8 +195,8 @@ pub fn skip(bytes: &[u8]) -> Option<usize> {
     Some(at)
 }
 
-/// The integer from 0 to 2^64 - 1 whose head is at this offset. `None` when another item, or no
-/// whole head, is there.
+/// The integer from 0 to 2^64 - 1 whose head is at this offset. `None` when the offset has the head
+/// of another item, or no whole head.
 #[inline]
 #[must_use]
 pub fn uint_at(bytes: &[u8], offset: usize) -> Option<u64> {

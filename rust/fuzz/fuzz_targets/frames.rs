@@ -109,7 +109,7 @@ fn events(pieces: &[&[u8]]) {
                     let mut frame = Vec::new();
                     event
                         .encode(&mut frame)
-                        .expect("an event that came can be sent");
+                        .expect("a decoded event can be encoded");
                 }
                 Err(error) if error.is_fatal() => return,
                 Err(_) => {}
@@ -147,7 +147,7 @@ fn host(stream: &[u8]) {
     assert!(link.lost().is_empty(), "lost once");
     assert!(
         messages(&[&out]).1.is_ok(),
-        "what a link says is well formed"
+        "a link sends well-formed messages"
     );
 }
 
@@ -180,6 +180,6 @@ fn agent(stream: &[u8]) {
     assert!(link.lost().is_empty(), "lost once");
     assert!(
         messages(&[&out]).1.is_ok(),
-        "what a link says is well formed"
+        "a link sends well-formed messages"
     );
 }

@@ -18,7 +18,8 @@ use antiphon_machine::{
 };
 use libfuzzer_sys::fuzz_target;
 
-/// The maximum number of steps of a run. Images of a page loop or end long before.
+/// The maximum number of steps of a run. Images of the sizes that fuzzing reaches loop or end long
+/// before that.
 const STEPS_MAX: u64 = 600;
 /// How often a waiting run gets an answer.
 const ANSWERS_MAX: usize = 64;
@@ -183,7 +184,7 @@ impl Dice {
     }
 }
 
-/// A handler with arbitrary answers, most of them of the requested sort.
+/// A handler with arbitrary answers, mostly of the requested sort.
 struct World {
     dice: Dice,
     later: Vec<(EffectId, Outcome)>,

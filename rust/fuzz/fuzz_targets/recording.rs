@@ -16,7 +16,7 @@ use libfuzzer_sys::fuzz_target;
 
 /// The maximum number of steps of a replay. A recording may claim any number.
 const STEPS_MAX: u64 = 400;
-/// The maximum number of moments of a walk.
+/// The maximum number of moments of a timeline that are read.
 const MOMENTS_MAX: usize = 400;
 
 fuzz_target!(|input: &[u8]| {
@@ -104,7 +104,7 @@ fn prefix_of(file: &[u8], entries: &[antiphon_record::Entry]) {
     }
 }
 
-/// The entries in sequence, some of them changed; `None` when the bytes are not entries.
+/// The entries in sequence, with some changes; `None` when the bytes are not entries.
 fn edited(bytes: &[u8], edits: &[u8]) -> Option<Vec<u8>> {
     if edits.is_empty() || bytes.len() > 1 << 14 {
         return None;

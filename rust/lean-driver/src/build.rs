@@ -32,7 +32,7 @@ const SLOWEST_SHOWN: usize = 5;
 /// The extensions of Lean's output files for a module. The last three depend on the module.
 const OUTPUTS: [&str; 4] = ["olean", "olean.server", "olean.private", "ir"];
 
-/// The kind of the cache entries, which have the output files by extension.
+/// The kind of the cache entries. An entry has a file for each extension.
 const KIND: &str = "lean-module";
 
 /// The result of a build, as names of modules.
@@ -74,8 +74,8 @@ impl Built {
         format!("{total} modules: {}", parts.join(", "))
     }
 
-    /// A line with the slowest modules, the first to divide if a build takes too long. `None` if no
-    /// module was elaborated.
+    /// A line with the slowest modules, which should be divided first if a build takes too long.
+    /// `None` if no module was elaborated.
     #[must_use]
     pub fn slowest(&self) -> Option<String> {
         let mut times = self.times.clone();
@@ -87,7 +87,7 @@ impl Built {
     }
 }
 
-/// Builds the modules that are out of date, or all of them with `from_scratch`, which does not read
+/// Builds the modules that are out of date. With `from_scratch`, builds all modules without reading
 /// the cache. `order` lists the modules in the order of their imports. While the returned lock is
 /// held, no other process changes the built modules.
 pub(crate) fn build(
@@ -116,7 +116,7 @@ pub(crate) fn build(
         };
         return Ok((built, lock));
     }
-    // Another process may have built some of them while this one waited for the lock.
+    // Another process may have built modules while this one waited for the lock.
     let lock = lock.into_exclusive(console)?;
     let mut cached = job.fresh();
     job.restore(&mut cached, console)?;

@@ -1,7 +1,7 @@
 //! Combines a file and the project's modules that it imports into one file.
 //!
-//! The packaged Lean can run only the code of the file that it is given. Of an imported module it
-//! has the theorems and definitions, but no compiled code. So a program is bundled before it runs.
+//! npm's Lean can run only the code of the file that it is given. For an imported module it has the
+//! theorems and definitions, but no compiled code. So a program is bundled before it runs.
 
 use crate::modules::Modules;
 use crate::source::Source;

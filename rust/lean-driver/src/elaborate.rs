@@ -16,10 +16,10 @@ const DEADLINE: Duration = Duration::from_secs(15 * 60);
 /// How many of the last lines are shown if a process did not complete.
 const SHOWN_MAX: usize = 20;
 
-/// The debug line that the packaged Lean prints after it has elaborated a file.
+/// The debug line that npm's Lean prints after it has elaborated a file.
 pub(crate) const COMPLETED: &str = "[DEBUG:K] runFrontend completed";
 
-/// How the packaged Lean's debug lines start.
+/// How the debug lines of npm's Lean start.
 pub(crate) const NOISE: &str = "[DEBUG:";
 
 /// The result of elaborating a file.

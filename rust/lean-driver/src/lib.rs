@@ -1,6 +1,6 @@
 //! Builds and runs the modules of a Lean project with the Lean that the machine has: a native one,
-//! or npm's, which is Lean compiled for Node. [`Lean`] selects it. Both build the same
-//! sources, with warnings as errors.
+//! or npm's, which is Lean compiled for Node. [`Lean`] selects it. Both build the same sources,
+//! with warnings as errors.
 //!
 //! [`build()`] builds modules, [`run`] runs the `main` of a file, [`check`] and [`examine`]
 //! elaborate a file, and [`publish`] writes a script with which other programs do the same.
@@ -62,8 +62,8 @@ impl Project {
     }
 }
 
-/// Builds the modules that are out of date. `order` lists them in the order of their imports. With
-/// `from_scratch`, builds all of them and reads nothing from the cache.
+/// Builds the modules that are out of date. With `from_scratch`, builds all modules without reading
+/// the cache. `order` lists the modules in the order of their imports.
 ///
 /// # Errors
 ///

@@ -82,7 +82,7 @@ impl Modules {
         self.0.len()
     }
 
-    /// Whether there are no modules.
+    /// Whether the project has no modules.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()
@@ -108,7 +108,7 @@ impl Modules {
     ///
     /// # Errors
     ///
-    /// Fails if there is no such module.
+    /// Fails if the module does not exist.
     pub fn named(&self, name: &str) -> Result<&str, Problem> {
         let path = name.strip_prefix("lean/").unwrap_or(name);
         let wanted = if path.ends_with(".lean") {

@@ -12,7 +12,8 @@ use antiphon_build_support::{self as support, process};
 use crate::build::Built;
 use crate::{Problem, Project};
 
-/// A build of all modules on two slow cores takes a quarter of an hour; a longer one hangs.
+/// A build of all modules on two slow cores takes a quarter of an hour. A build that takes longer
+/// than this is considered hung.
 const DEADLINE: Duration = Duration::from_secs(30 * 60);
 
 /// The file that is also a program of the lake package, and the program's name.

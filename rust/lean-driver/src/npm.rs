@@ -77,7 +77,8 @@ const NODE_MAJOR_MIN: u32 = 24;
 
 /// The changes to `lean.js`. Each `old` text must occur exactly once.
 const PATCHES: [Patch; 5] = [
-    // `lean.js` finds each of thousands of symbols by linear search, two minutes at every start.
+    // `lean.js` finds each of thousands of symbols by linear search, which takes two minutes at
+    // every start.
     Patch {
         old: "newSymIndex=Object.keys(lib.exports).indexOf(symbol);",
         new: "if(!lib.antiphonIndex){lib.antiphonIndex=\
@@ -109,7 +110,7 @@ const PATCHES: [Patch; 5] = [
               stackRestore(antiphonStack+antiphonDepth);var argc=args.length;",
     },
     // `lean.js` creates a cell with the address of each of 200,000 exports, for libraries that are
-    // loaded later. There are none.
+    // loaded later. No such library exists.
     Patch {
         old: "GOT[symName]??=new WebAssembly.Global({value:\"i32\",mutable:true});\
               GOT[symName].value=newValue",
@@ -134,8 +135,8 @@ const NODE_KIND: &str = "node";
 const START_NODE: &str = "if ulimit -s 524288 2>/dev/null; then depth=500000; else depth=8000; fi
 node=$1; shift; exec \"$node\" --stack-size=$depth \"$@\"";
 
-/// One thread for tasks, and no separate tasks for proofs: a thread that waits for a task starts
-/// another thread, which takes three seconds and half a gigabyte here.
+/// One thread for tasks, and no separate tasks for proofs. A thread that waits for a task starts
+/// another thread, which takes three seconds and half a gigabyte in this Lean.
 const THREADS: [&str; 2] = ["-j1", "-DElab.async=false"];
 
 /// The options with which modules are built and files are checked.
@@ -161,7 +162,7 @@ struct Patch {
 pub struct Npm {
     lean: Entry,
     node: Node,
-    /// The digest of everything that Lean's output may depend on, beside its input.
+    /// The digest of everything that Lean's output may depend on, except its input.
     id: Key,
     options: Vec<&'static str>,
 }
@@ -235,7 +236,7 @@ impl Node {
 }
 
 impl Npm {
-    /// The installed Lean, if it and a Node are installed.
+    /// The installed Lean; `None` if it or Node is not installed.
     pub(crate) fn find(
         project: &Project,
         check: Check,
@@ -447,8 +448,9 @@ fn apply_patches(mut text: String) -> Result<String, Problem> {
 }
 
 /// Removes the variables of exports that are never used. `lean.js` has a variable for each of the
-/// module's 200,000 exports, 88 of its 89 MB, and uses fifty of them. Every start parses and runs
-/// that code once per thread, twice in all, which is half of the time of a small module.
+/// module's 200,000 exports, in 88 of its 89 MB, and uses only fifty of the variables. Every start
+/// parses and runs that code in each of two threads, which takes half of the time of a small
+/// module.
 fn remove_unused_exports(text: &str) -> Result<String, Problem> {
     let [before, after] = EXPORT_MARKS.map(|mark| {
         let mut found = text.match_indices(mark);
@@ -512,7 +514,7 @@ fn node_version(node: &Path) -> Option<String> {
     (major >= NODE_MAJOR_MIN).then(|| version.to_owned())
 }
 
-/// Prints a step that takes long at once, because the next console line may come too late.
+/// Prints the name of a long step when it starts; the console's next progress line may come late.
 fn announce(console: &mut Console, note: String) {
     console.line(&format!("  …          {note}"));
     console.note(note);

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 
 use antiphon_build_support as support;
 
-/// Why a Lean could not be installed, or a module not be built or run.
+/// Why Lean could not be installed, or why a module could not be built or run.
 #[derive(Debug, thiserror::Error)]
 #[allow(
     missing_docs,
@@ -45,7 +45,7 @@ pub enum Problem {
 }
 
 impl Problem {
-    /// A missing file, with a hint how to get it.
+    /// A missing file, with a hint on how to get it.
     pub(crate) fn absent(path: &Path, hint: &str) -> Self {
         support::Problem::absent(path, hint).into()
     }

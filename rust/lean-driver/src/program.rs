@@ -19,7 +19,7 @@ use crate::modules::Modules;
 use crate::toolchain::Lean;
 use crate::{Problem, Project, build, native};
 
-/// The lines that the packaged Lean prints on standard output before and after it runs `main`.
+/// The lines that npm's Lean prints on standard output before and after it runs `main`.
 const MAIN_STARTS: &str = "[DEBUG:G] Now calling lean_shell_main";
 const MAIN_RETURNED: &str = "[DEBUG:G] lean_shell_main returned";
 
@@ -74,7 +74,7 @@ fn replace_if_different(path: &Path, text: &str, mode: u32) -> Result<(), Proble
 }
 
 /// Runs a file's `main` with arguments. It succeeds if the file has no errors and `main` returned
-/// without an exception. The packaged Lean does not pass on the exit code of `main`.
+/// without an exception. npm's Lean does not pass on the exit code of `main`.
 ///
 /// # Errors
 ///
@@ -100,7 +100,7 @@ pub fn run(project: &Project, words: &[OsString]) -> Result<ExitCode, Problem> {
     }
 }
 
-/// The digest of everything on which the output of a file's `main` depends besides its arguments:
+/// The digest of everything on which the output of a file's `main` depends, except its arguments:
 /// the file with all its imports, and Lean with its patches and options. `None` for a native Lean,
 /// which is fast enough to be run each time.
 ///
@@ -137,7 +137,7 @@ fn write_bundle(project: &Project, file: &Path) -> Result<PathBuf, Problem> {
     let name = blake3::hash(bundled.as_bytes()).to_hex();
     let path = place.join(format!("Program_{}.lean", &name[..16]));
     if !path.exists() {
-        // Written under another name and renamed, so that no process reads a part of it.
+        // Written under another name first, so that no process reads an incomplete file.
         let fresh = place.join(format!("fresh-{}-{}", &name[..16], std::process::id()));
         fs::write(&fresh, &bundled).map_err(Problem::file(&fresh))?;
         fs::rename(&fresh, &path).map_err(Problem::file(&path))?;
@@ -243,7 +243,7 @@ fn prepare(project: &Project, file: &Path, console: &mut Console) -> Result<Prep
     Ok(Prepared { lean, path, _lock })
 }
 
-/// Runs the packaged Lean and forwards the output of the program itself.
+/// Runs npm's Lean and forwards the output of the program itself.
 fn interpret(command: &mut Command) -> Result<ExitCode, Problem> {
     command
         .stdin(Stdio::null())

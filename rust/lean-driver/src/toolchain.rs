@@ -24,7 +24,7 @@ pub enum Lean {
 }
 
 impl Lean {
-    /// The installed Lean; the native one is preferred. `check` says how thoroughly the files of
+    /// The installed Lean; the native one is preferred. `check` sets how thoroughly the files of
     /// npm's Lean are verified.
     ///
     /// # Errors

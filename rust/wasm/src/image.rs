@@ -195,7 +195,7 @@ impl Image {
         roles.map(|role| role.name.clone()).collect()
     }
 
-    /// The text that the image was compiled from, if it was.
+    /// The text that the image was compiled from; `undefined` if it was read from bytes.
     #[wasm_bindgen(getter)]
     pub fn source(&self) -> Option<String> {
         self.source.clone()

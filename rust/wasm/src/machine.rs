@@ -204,8 +204,8 @@ enum Answer {
 /// A cooperative machine.
 ///
 /// Open sessions of images, then `run` the machine with a handler. It runs until no coroutine is
-/// ready, and waits for outcomes that the handler promised. Other inputs are passed with `answer`,
-/// `advanceClock` and `cancel`.
+/// ready, and waits for outcomes that the handler promised. `answer`, `advanceClock` and `cancel`
+/// give the machine other inputs.
 #[wasm_bindgen]
 pub struct Machine {
     inner: Rc<RefCell<Inner>>,
@@ -248,7 +248,7 @@ impl Machine {
         })
     }
 
-    /// Loads the image and opens a session of it. Returns the session's number.
+    /// Loads the image, opens a session of its protocol, and returns the session's number.
     pub fn open(
         &self,
         image: &Image,
@@ -274,13 +274,13 @@ impl Machine {
         handler: &JsValue,
         #[wasm_bindgen(unchecked_optional_param_type = "RunOptions")] options: &JsValue,
     ) -> Promise {
-        let world = World::of(handler);
+        let handler = JsHandler::of(handler);
         let steps = steps_of(options);
         let running = Running::start(&self.running);
         let inner = Rc::clone(&self.inner);
         future_to_promise(async move {
-            let (world, steps, _running) = (world?, steps?, running?);
-            Ok(drive(&inner, &world, steps).await?)
+            let (handler, steps, _running) = (handler?, steps?, running?);
+            Ok(drive(&inner, &handler, steps).await?)
         })
     }
 
@@ -293,7 +293,7 @@ impl Machine {
         handler: &JsValue,
         #[wasm_bindgen(unchecked_optional_param_type = "RunOptions")] options: &JsValue,
     ) -> Result<JsValue, JsValue> {
-        let (world, mut steps) = (World::of(handler)?, steps_of(options)?);
+        let (handler, mut steps) = (JsHandler::of(handler)?, steps_of(options)?);
         let _running = Running::start(&self.running)?;
         loop {
             let pause = self.inner()?.advance(&mut steps);
@@ -302,7 +302,7 @@ impl Machine {
                 Pause::Rest(rest) => return Ok(rest_result(&rest)),
                 Pause::Steps => return Ok(running_result()),
             };
-            match ask(&self.inner, &world, effect)? {
+            match ask(&self.inner, &handler, effect)? {
                 None | Some(Answer::Later) => {}
                 Some(Answer::Now(outcome)) => self.inner()?.apply(effect, outcome),
                 Some(Answer::Promised(_)) => {
@@ -355,7 +355,7 @@ impl Machine {
         Ok(requests.collect())
     }
 
-    /// Passes in the outcome of an effect that the handler deferred.
+    /// Supplies the outcome of an effect that the handler deferred.
     pub fn answer(
         &self,
         #[wasm_bindgen(unchecked_param_type = "{ session: number, effect: number }")]
@@ -369,8 +369,8 @@ impl Machine {
         };
         let about = self.inner()?.operation_of(effect);
         let outcome = match about {
-            // The effect is not outstanding; the machine returns the reason why the outcome is
-            // refused.
+            // The effect is not outstanding, so the machine refuses any outcome and returns the
+            // reason.
             None => Outcome::done(),
             Some((image, operation)) => {
                 // Nothing is borrowed while a getter may run.
@@ -476,7 +476,7 @@ impl Machine {
         Ok(problem::plain(&sessions(inner.machine.kernel(), from, to)?))
     }
 
-    /// A session in full; `undefined` when there is no session with that number.
+    /// A session in full; `undefined` when no session has that number.
     #[wasm_bindgen(unchecked_return_type = "Session | undefined")]
     pub fn session(
         &self,
@@ -557,15 +557,15 @@ impl Drop for Running {
 }
 
 /// The handler: an object with a method `handle`, or a function.
-struct World {
+struct JsHandler {
     this: JsValue,
     handle: Function,
 }
 
-impl World {
-    fn of(handler: &JsValue) -> Result<World, Problem> {
+impl JsHandler {
+    fn of(handler: &JsValue) -> Result<JsHandler, Problem> {
         if let Some(handle) = handler.dyn_ref::<Function>() {
-            return Ok(World {
+            return Ok(JsHandler {
                 this: JsValue::UNDEFINED,
                 handle: handle.clone(),
             });
@@ -573,7 +573,7 @@ impl World {
         let wrong = || Problem::argument("handler", "an object with a method `handle`");
         let handle = Reflect::get(handler, &"handle".into()).map_err(|_| wrong())?;
         let handle = handle.dyn_into::<Function>().map_err(|_| wrong())?;
-        Ok(World {
+        Ok(JsHandler {
             this: handler.clone(),
             handle,
         })
@@ -592,7 +592,7 @@ fn steps_of(options: &JsValue) -> Result<u64, Problem> {
 /// Runs to the end, waiting for promised outcomes.
 async fn drive(
     inner: &Rc<RefCell<Inner>>,
-    world: &World,
+    handler: &JsHandler,
     mut steps: u64,
 ) -> Result<JsValue, Problem> {
     let borrow = || inner.try_borrow_mut().map_err(|_| Problem::busy());
@@ -602,7 +602,7 @@ async fn drive(
             Pause::Steps => return Ok(running_result()),
             Pause::Rest(rest) => rest,
             Pause::Ask(effect) => {
-                match ask(inner, world, effect)? {
+                match ask(inner, handler, effect)? {
                     None | Some(Answer::Later) => {}
                     Some(Answer::Now(outcome)) => borrow()?.apply(effect, outcome),
                     Some(Answer::Promised(promise)) => {
@@ -653,7 +653,11 @@ async fn next_promised(
 
 /// Passes a request to the handler while nothing of the machine is borrowed. Returns `None` when
 /// the request is no longer outstanding.
-fn ask(inner: &RefCell<Inner>, world: &World, effect: EffectId) -> Result<Option<Answer>, Problem> {
+fn ask(
+    inner: &RefCell<Inner>,
+    handler: &JsHandler,
+    effect: EffectId,
+) -> Result<Option<Answer>, Problem> {
     let request = inner
         .try_borrow_mut()
         .map_err(|_| Problem::busy())?
@@ -661,7 +665,7 @@ fn ask(inner: &RefCell<Inner>, world: &World, effect: EffectId) -> Result<Option
     let Some(request) = request else {
         return Ok(None);
     };
-    let returned = world.handle.call1(&world.this, &request);
+    let returned = handler.handle.call1(&handler.this, &request);
     let returned = returned.map_err(|error| handler_error(&error))?;
     answer(inner, effect, &returned)
 }
@@ -759,8 +763,8 @@ impl OutcomeFields {
 }
 
 impl Inner {
-    /// Takes steps until a request is issued. With rows, takes only one, to attribute its rows to
-    /// it.
+    /// Takes steps until a request is issued. If rows are kept, takes only one step, so that its
+    /// rows are attributed to it.
     fn turns(&mut self, steps_max: u64) -> (Turn, u64) {
         let (_, (_, rows)) = self.machine.sink();
         if let Some(rows) = rows {
@@ -785,7 +789,7 @@ impl Inner {
         }
     }
 
-    /// Passes in an outcome. A late outcome is not an error: the machine reports it to its sinks.
+    /// Applies an outcome. A late outcome is not an error: the machine reports it to its sinks.
     fn apply(&mut self, effect: EffectId, outcome: Outcome) {
         let _ = self.machine.ingress(Ingress::Outcome { effect, outcome });
     }

@@ -122,7 +122,7 @@ impl Replay {
     }
 
     /// A row in full, by its number among all rows: the values that its line shortens, and the
-    /// other rows of its effect. `undefined` when there is no such row. Costs a replay of some
+    /// other rows of its effect. `undefined` when the row does not exist. Costs a replay of some
     /// thousand steps.
     #[wasm_bindgen(unchecked_return_type = "RowDetail | undefined")]
     pub fn detail(
@@ -264,7 +264,7 @@ fn of_filter(message: String) -> Problem {
     Problem::new("bad_argument", message).at("filter.kinds")
 }
 
-/// The sessions as data, at most one window of them.
+/// The sessions in a range of numbers as data, at most [`WINDOW_MAX`].
 pub(crate) fn sessions(
     kernel: &antiphon_machine::ProtocolMachineKernel,
     from: &JsValue,

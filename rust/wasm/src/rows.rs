@@ -44,7 +44,7 @@ struct Row {
 }
 
 impl Row {
-    /// The number of steps taken once it had happened.
+    /// The number of steps taken by the time it had happened.
     fn after(&self) -> u64 {
         self.step + u64::from(self.by_step)
     }
@@ -280,14 +280,14 @@ impl Rows {
         Ok(low)
     }
 
-    /// The number of steps taken once a row had happened.
+    /// The number of steps taken by the time a row had happened.
     pub(crate) fn after(&self, row: usize) -> u64 {
         let (block, n) = self.place(row);
         block.rows[n].after()
     }
 
     /// The step at which a row happened, and the number of rows of that step before it. `None` when
-    /// rows before it were left out, so that its position is not known.
+    /// rows before it may have been left out, so that this number is not known.
     pub(crate) fn place_in_step(&self, row: usize) -> Option<(u64, usize)> {
         let step_of = |row: usize| {
             let (block, n) = self.place(row);
@@ -498,8 +498,8 @@ impl RowObserver for Rows {
             | Source::Diverged(_) => false,
         };
         let label = row.label.zip(image);
-        // A role's rows are found by role and peer. A request about a message to the role, made by
-        // the other role's host, is not one of them.
+        // A filter finds a role's rows by role and peer. A request to the host of another role,
+        // about a message to this role, is not one of this role's rows, so its peer is left out.
         let peer = row.peer.filter(|_| row.label.is_some());
         let entry = Row {
             step: row.step,

@@ -178,7 +178,7 @@ export type FailureKind =
 /** How an effect ended. `undefined` is success without a value, the usual answer to `deliver`. */
 export type Outcome = { ok: Value } | { fail: FailureKind; detail?: string } | undefined | void;
 
-/** `"later"`: the outcome is passed in with `answer`. */
+/** `"later"`: the outcome will be supplied with `answer`. */
 export type Reply = Outcome | "later";
 
 /** Answers the machine's requests. */
@@ -249,7 +249,7 @@ export interface Row {
   row: number;
   /** The number of steps taken before it. */
   step: number;
-  /** The number of steps taken once it had happened; `seek` to this step. */
+  /** The number of steps taken by the time it had happened; `seek` there to see its effect. */
   after: number;
   clock: number;
   session: number | null;

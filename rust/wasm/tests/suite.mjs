@@ -281,7 +281,7 @@ test("values of every sort are converted both ways", async (api) => {
   equal([delivered.many, delivered.maybe], [[[1, 2, 3]], [[]]]);
 });
 
-test("a value of the wrong sort is reported and leaves the effect open", async (api) => {
+test("a value of the wrong sort is reported and leaves the effect outstanding", async (api) => {
   const cases = [
     [{ item: "x", count: 1, kind: "tape" }, "outcome.ok.kind"],
     [{ item: "x", count: 1 }, "outcome.ok.kind"],

@@ -1,5 +1,5 @@
-//! The schema against the goldens and against the code, in both directions. A program of its own,
-//! because CI reports it on its own line.
+//! Compares the schema with the goldens and, in both directions, with the code. This is a separate
+//! test program, because CI reports it on a line of its own.
 
 #[path = "it/common.rs"]
 mod common;
@@ -71,9 +71,9 @@ impl Schema {
                 Node::KeyValue(pair) => (literal(&pair.key), false),
                 Node::Occur(occur) => match (occur.limits(), &*occur.node) {
                     ((0, 1), Node::KeyValue(pair)) => (literal(&pair.key), true),
-                    other => panic!("`{rule}` has a member that is no field: {other:?}"),
+                    other => panic!("`{rule}` has a member that is not a field: {other:?}"),
                 },
-                other => panic!("`{rule}` has a member that is no field: {other:?}"),
+                other => panic!("`{rule}` has a member that is not a field: {other:?}"),
             })
             .collect()
     }
@@ -96,7 +96,7 @@ impl Schema {
             .iter()
             .map(|option| match option {
                 Node::Rule(rule) => rule.name.clone(),
-                other => panic!("`{rule}` has an option that is no rule: {other}"),
+                other => panic!("`{rule}` has an option that is not a rule: {other}"),
             })
             .collect()
     }
@@ -112,7 +112,7 @@ fn literal(node: &Node) -> String {
 fn body(envelope: &Envelope) -> Vec<u8> {
     envelope
         .to_frame()
-        .expect("a sample is as the schema has it")
+        .expect("a sample follows the schema")
         .split_off(HEADER_LEN)
 }
 
@@ -145,7 +145,7 @@ fn every_golden_matches_the_schema() {
         assert!(schema.accepts("event_frame", &event_body(&event)), "{name}");
         assert!(
             !schema.accepts("frame", &event_body(&event)),
-            "{name} is no message"
+            "{name} is not a message"
         );
     }
 }
@@ -202,7 +202,7 @@ fn the_schema_and_the_code_have_the_same_messages() {
     }
 }
 
-/// The same for the maps and lists that messages are made of, and for events.
+/// The schema and the code have the same maps and lists within messages, and the same events.
 #[test]
 fn the_schema_and_the_code_have_the_same_maps_and_names() {
     let schema = Schema::load();
@@ -382,11 +382,11 @@ fn is_relation(t: &str, place: &str) -> bool {
     range || place == "p.min_version" || place == "p.protocol_version" || buffers
 }
 
-/// Each golden, changed at every place in every way: the schema and the decoder agree.
+/// Changes each golden at every place in every way; the schema and the decoder must agree.
 #[test]
 fn the_schema_refuses_what_the_code_refuses() {
     let schema = Schema::load();
-    let (mut refused, mut taken) = (0, 0);
+    let (mut refused, mut accepted) = (0, 0);
     for (name, envelope) in samples() {
         let item = decode_strict(&body(&envelope), &Limits::default()).expect("deterministic");
         let t = envelope.message.name();
@@ -403,21 +403,25 @@ fn the_schema_refuses_what_the_code_refuses() {
             };
             assert!(
                 agree,
-                "{name} with {change:?} at `{place}`: schema takes it: {by_schema}, code: \
+                "{name} with {change:?} at `{place}`: schema accepts it: {by_schema}, code: \
                  {by_code}: {}",
                 diagnostic(&item)
             );
-            if by_schema { taken += 1 } else { refused += 1 }
+            if by_schema {
+                accepted += 1
+            } else {
+                refused += 1
+            }
         }
     }
     // Checks the test itself: the schema must refuse some changes, and accept some.
     assert!(
-        refused > 5000 && taken > 200,
-        "refused {refused}, taken {taken}"
+        refused > 5000 && accepted > 200,
+        "refused {refused}, accepted {accepted}"
     );
 }
 
-/// The same for events.
+/// Changes each event in the same way.
 #[test]
 fn the_schema_refuses_the_events_that_the_code_refuses() {
     let schema = Schema::load();

@@ -1,6 +1,6 @@
 //! Generates the JavaScript and the types for a WASM module: `bindgen MODULE DIRECTORY`.
-//! `Cargo.lock` keeps the generator and the library in the module at one version, and nothing must
-//! be installed.
+//! The generator is a dependency of this crate, so `Cargo.lock` keeps it at the same version as the
+//! library in the module, and it need not be installed.
 
 use std::process::ExitCode;
 

@@ -9,10 +9,10 @@ use antiphon_build_support::process;
 use crate::problem::Problem;
 use crate::tree::Tree;
 
-/// Directories of a crate that are no inputs of its library and programs.
+/// Directories of a crate that are not inputs of its library and programs.
 const OTHER_DIRECTORIES: [&str; 4] = ["benches", "examples", "target", "tests"];
 
-/// How the names of variables start that change what cargo builds.
+/// The prefixes of the environment variables that change what cargo builds.
 const VARIABLES: [&str; 4] = ["CARGO_BUILD_", "CARGO_PROFILE_", "CARGO_TARGET_", "RUSTC"];
 
 /// Starts the key of a build with cargo: compiler, linker, configuration and locked dependencies.
@@ -24,7 +24,7 @@ pub(crate) fn of_cargo(tree: &Tree, name: &str) -> Result<KeyBuilder, Problem> {
         .file("Cargo.lock", &tree.root.join("Cargo.lock"))?
         .file("Cargo.toml", &tree.root.join("Cargo.toml"))?
         .file("config", &tree.root.join(".cargo/config.toml"))?;
-    // A machine without `cc` needs none here: the build itself reports what it lacks.
+    // A missing `cc` is not an error here; the build itself reports it.
     for program in ["cc", "ldd"] {
         let version = process::output(Command::new(program).arg("--version"));
         key = key.input(program, version.unwrap_or_default());
@@ -75,8 +75,8 @@ pub(crate) fn with_crate(
     Ok(key)
 }
 
-/// The key of packages of this Debian release. Within a release any version of them will do, so an
-/// update of the package does not change the key.
+/// The key of a package of this Debian release. Any version of the package within a release will
+/// do, so an update of the package does not change the key.
 pub(crate) fn of_debian(package: &str) -> KeyBuilder {
     let release = std::fs::read_to_string("/etc/os-release").unwrap_or_default();
     KeyBuilder::new("debian 1")

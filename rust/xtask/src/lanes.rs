@@ -15,7 +15,7 @@ use crate::tree::Tree;
 use crate::{lean, parity, setup, tidy, vm, wasm};
 
 /// A build of the whole workspace from scratch on two slow cores takes some minutes. A lane that
-/// needs more time than this hangs.
+/// takes longer than this is considered hung.
 pub(crate) const LANE_DEADLINE: Duration = Duration::from_secs(20 * 60);
 
 /// How many lines of a failed lane's output are printed; the log has the whole output.
@@ -125,7 +125,7 @@ fn select(requested: &[String]) -> Vec<&'static Lane> {
 pub(crate) fn run(tree: &Tree, requested: &[String]) -> Vec<Report> {
     let lanes = select(requested);
     let reports = if let [lane] = lanes[..] {
-        // The output of a single lane need not be kept back.
+        // The output of a single lane is printed at once.
         let mut console = Console::stdout();
         let reports = (lane.run)(tree, &mut console);
         for report in &reports {
@@ -172,9 +172,9 @@ fn clippy(tree: &Tree, console: &mut Console) -> Report {
     Job::new("clippy", about).check(tree, console, &mut command)
 }
 
-/// Runs all tests but those of other lanes. The bridge's integration tests run Lean for minutes and
-/// are the lane `parity`, those of `antiphon certify` the lane `certify`. Cargo builds the programs
-/// that tests start, `antiphon` and `antiphon-agent`, before any test runs.
+/// Runs all tests except those of other lanes. The bridge's integration tests run Lean for minutes,
+/// so they have the lane `parity`, and those of `antiphon certify` have the lane `certify`. Cargo
+/// builds the programs that tests start, `antiphon` and `antiphon-agent`, before any test runs.
 fn tests(tree: &Tree, console: &mut Console) -> Vec<Report> {
     let other_lanes: BTreeSet<&str> = parity::targets(tree).chain([vm::TEST, CERTIFY]).collect();
     let targets = tree.packages.iter().flat_map(|package| &package.tests);
@@ -208,8 +208,8 @@ pub(crate) fn cargo_build_program(tree: &Tree, name: &str) -> Command {
     command
 }
 
-/// Runs the tests of `antiphon certify`, after Lean is known to be there. One test at a time: a
-/// process of npm's Lean takes up to 3 GB.
+/// Runs the tests of `antiphon certify`; fails if Lean is not installed. Runs one test at a time,
+/// because a process of npm's Lean takes up to 3 GB.
 fn certify(tree: &Tree, console: &mut Console) -> Report {
     if let Err(problem) = lean::ready(tree, console) {
         return Report::of_check("certify", Duration::ZERO, Err(problem));
@@ -257,8 +257,8 @@ impl<'a> Job<'a> {
         }
     }
 
-    /// Prints the tests' output while they run, because the output has the figures the lane is run
-    /// for. The output of other jobs is printed only if they fail.
+    /// Prints the output while the tests run, because the output has the figures for which the lane
+    /// is run. The output of other jobs is printed only if they fail.
     pub(crate) fn streaming(mut self) -> Self {
         self.streams = true;
         self
@@ -294,7 +294,7 @@ impl<'a> Job<'a> {
     fn watch(&self, tree: &Tree, console: &mut Console, command: &mut Command) -> Ran {
         let name = self.name;
         let log = tree.target.join("xtask").join(format!("{name}.log"));
-        // The log and the counter need plain lines.
+        // The log and the code that counts tests need lines without colours.
         command
             .env("CARGO_TERM_COLOR", "never")
             .env("CARGO_TERM_PROGRESS_WHEN", "never");

@@ -1,8 +1,8 @@
-//! The Lean model: builds and runs its modules, and checks that nothing unproved gets in. The crate
-//! `antiphon-lean-driver` does the building and running.
+//! The Lean model: builds and runs its modules, and checks that nothing unproved passes as proved.
+//! The crate `antiphon-lean-driver` does the building and running.
 //!
-//! All output is in `target/lean`: `out/` (built modules), `lane` (which Lean was found), and
-//! `run`, the program with which tests and tools run a module.
+//! All output is in `target/lean`: `out/` (built modules), `lane` (a description of the Lean that
+//! was found), and `run`, the script with which tests and tools run a module.
 
 mod audit;
 mod axioms;
@@ -34,8 +34,8 @@ pub(crate) fn ready(tree: &Tree, console: &mut Console) -> Result<String, Proble
     Ok(find(tree, console)?.description())
 }
 
-/// The digest of everything on which the output of a file's `main` depends, but its arguments: see
-/// [`driver::digest`].
+/// The digest of everything on which the output of a file's `main` depends, except its arguments:
+/// see [`driver::digest`].
 pub(crate) fn program_digest(
     tree: &Tree,
     file: &str,
@@ -56,7 +56,7 @@ fn find(tree: &Tree, console: &mut Console) -> Result<Lean, Problem> {
 /// Builds all modules, searches them for refused words and axioms, and compares the list of
 /// theorems.
 pub(crate) fn lane(tree: &Tree, from_scratch: bool, console: &mut Console) -> Report {
-    // The console measures each phase; the lane has two.
+    // The console's clock restarts with each phase, and this lane has two phases.
     let started = Instant::now();
     console.begin("lean", "the Lean model and its proofs");
     let mut log = Log::default();
@@ -89,7 +89,7 @@ pub(crate) fn build_named(
         &mut console,
     )?;
     console.finish();
-    println!("Lean lane: {}", lean.description());
+    println!("Lean: {}", lean.description());
     println!(
         "{}, {:.1} s",
         built.summary(),
@@ -150,8 +150,7 @@ impl Log {
         self.compare_inventory(tree, &modules)?;
         let order = modules.order_of_all()?;
         let lean = find(tree, console)?;
-        self.details
-            .push(format!("Lean lane: {}", lean.description()));
+        self.details.push(format!("Lean: {}", lean.description()));
         let project = tree.lean();
         let built = driver::build(&project, &lean, &modules, &order, from_scratch, console)?;
         self.tally.passed += count(built.elaborated.len() + built.cached.len());

@@ -52,7 +52,8 @@ struct Arguments {
 
 #[derive(Subcommand)]
 enum Task {
-    /// Install what the tests need and run every lane, or only the lanes named
+    /// Install what the tests need and run every lane (group of checks), or run only the lanes
+    /// named
     Test {
         /// Lanes to run (default: all)
         #[arg(value_parser = lanes::names())]
@@ -60,7 +61,7 @@ enum Task {
         #[command(flatten)]
         kept: KeptArguments,
     },
-    /// Install what the tests need and is missing; list what could not be installed
+    /// Install the missing tools that the tests need; list those that could not be installed
     Setup,
     /// Build and boot the virtual machine, and run its tests
     Vm {
@@ -96,7 +97,7 @@ enum Task {
         #[arg(long)]
         clear: bool,
     },
-    /// Rewrite snapshots and goldens from the code's present output
+    /// Rewrite snapshots and goldens (the expected output of tests) from the code's present output
     Bless {
         /// Arguments for `cargo test`, to bless only a part (`-p antiphon-wire`)
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
@@ -160,14 +161,14 @@ struct LeanArguments {
     check_inventory: bool,
 }
 
-/// Which answers of the model are taken from the cache. By default those of all cases but a
-/// sixteenth, which the commit selects.
+/// Which of the model's answers are taken from the cache. By default the model is asked only for
+/// the cases of one shard, a sixteenth of all cases, which the commit selects.
 #[derive(Args)]
 struct KeptArguments {
-    /// Ask the model for every case, and use no answer in the cache
+    /// Ask the model for every case instead of using the answers in the cache
     #[arg(long, conflicts_with = "shard")]
     full: bool,
-    /// Ask the model for the cases of this shard, 0 to 15, in place of the commit's
+    /// Ask the model for the cases of this shard, 0 to 15, instead of the commit's
     #[arg(long, value_name = "K", value_parser = clap::value_parser!(u8).range(0..16))]
     shard: Option<u8>,
 }
@@ -184,13 +185,13 @@ impl KeptArguments {
 
 #[derive(Args)]
 struct ParityArguments {
-    /// Compare the types of both sides with the registry of deviations
+    /// Compare the types of model and kernel; docs/deviations.md lists the allowed differences
     #[arg(long)]
     types: bool,
     /// Run the corpus, step by step and in waves, and the mutated kernels
     #[arg(long)]
     suite: bool,
-    /// Run both
+    /// Run --types and --suite (default)
     #[arg(long)]
     all: bool,
     /// Run 20,000 random cases, which takes an hour or more

@@ -1,4 +1,4 @@
-//! The errors of building and testing, with their facts and, if there is one, a hint how to
+//! The errors of building and testing, with their facts and, if there is one, a hint on how to
 //! continue.
 
 use std::io;
@@ -35,7 +35,7 @@ pub(crate) enum Problem {
 }
 
 impl Problem {
-    /// A missing file, with a hint how to get it.
+    /// A missing file, with a hint on how to get it.
     pub(crate) fn absent(path: &Path, hint: &str) -> Self {
         support::Problem::absent(path, hint).into()
     }

@@ -15,7 +15,7 @@ use crate::problem::Problem;
 use crate::tree::Tree;
 use crate::wasm;
 
-/// The variable that tells the build of `antiphon` to include the page's package.
+/// The variable that makes the build of `antiphon` include the page's package.
 const VIEWER_VARIABLE: &str = "ANTIPHON_VIEWER_PACKAGE";
 
 /// The systems of a release: the name in the package, the target, and the flags that link it
@@ -36,7 +36,7 @@ const SYSTEMS: [System; 2] = [
 
 const PROFILE: &str = "dist";
 
-/// Each program with its package.
+/// Each program with its Cargo package.
 const PROGRAMS: [(&str, &str); 2] = [
     ("antiphon", "antiphon"),
     ("antiphon-agent", "antiphon-guest"),
@@ -138,7 +138,7 @@ fn copy(from: &Path, to: &Path) -> Result<(), Problem> {
     Ok(())
 }
 
-/// The names of the files of a directory but the list of digests, in order.
+/// The names of the files of a directory, except the list of digests, in order.
 fn files(place: &Path) -> Result<Vec<String>, Problem> {
     let entries = fs::read_dir(place).map_err(Problem::file(place))?;
     let names = entries.map(|entry| Ok(entry?.file_name().to_string_lossy().into_owned()));

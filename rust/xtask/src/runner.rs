@@ -66,8 +66,8 @@ struct Ended {
     reports: Vec<Report>,
 }
 
-/// Runs the lanes and returns their reports in the order of the lanes. A lane that can start first
-/// is started first.
+/// Runs the lanes and returns their reports in the order of the lanes. When a slot is free, the
+/// first lane of the list that can run in it is started.
 pub(crate) fn run(tasks: Vec<Task<'_>>, screen: &mut impl Screen) -> Vec<Report> {
     let mut waiting: Vec<(usize, Task<'_>)> = tasks.into_iter().enumerate().collect();
     let mut running: BTreeMap<Load, Running> = BTreeMap::new();
@@ -112,7 +112,7 @@ pub(crate) fn run(tasks: Vec<Task<'_>>, screen: &mut impl Screen) -> Vec<Report>
         }
     });
     for (position, task) in waiting {
-        let why = "it did not run: it waits for lanes that wait for it";
+        let why = "it did not run: it and other lanes wait for each other";
         let report = Report::failed_check(task.name, Duration::ZERO, why);
         report.print(&mut |text| screen.line(text));
         reports.insert(position, vec![report]);

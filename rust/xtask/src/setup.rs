@@ -1,4 +1,4 @@
-//! Installs what the tests need and is missing, by the means that the machine has. Reports what
+//! Installs the missing tools that the tests need, with rustup, apt or npm. Reports the tools that
 //! could not be installed, with the reason.
 
 use std::path::Path;
@@ -150,7 +150,7 @@ fn fetch(tree: &Tree, missing: &mut Vec<String>, console: &mut Console) {
     });
     note_found("guest kernel", kernel, missing, console);
     let lean = lean::set_up(tree, console);
-    let lean = lean.map(|(lane, found)| (format!("Lean, {lane}"), found));
+    let lean = lean.map(|(which, found)| (format!("Lean, {which}"), found));
     note_found("Lean", lean, missing, console);
 }
 
@@ -192,7 +192,7 @@ fn component(name: &str) -> Result<(), Problem> {
 pub(crate) fn install(packages: &[&str]) -> Result<(), Problem> {
     with_lists(|| {
         let mut command = as_root("apt-get");
-        // An installed package is never removed for it, least of all the machine's compiler.
+        // Installed packages, such as the machine's compiler, are never removed.
         command.args(["install", "--yes", "--no-install-recommends", "--no-remove"]);
         command
             .args(["-o", "DPkg::Lock::Timeout=300"])
@@ -211,7 +211,7 @@ pub(crate) fn with_lists<T>(fetch: impl Fn() -> Result<T, Problem>) -> Result<T,
     })
 }
 
-/// A command that runs as root: by sudo, if we are not root and sudo exists.
+/// A command that runs as root: with sudo, if this process is not root and sudo exists.
 fn as_root(program: &str) -> Command {
     let root = process::output(Command::new("id").arg("-u")).is_ok_and(|id| id.trim() == "0");
     let mut command = if !root && Path::new("/usr/bin/sudo").exists() {

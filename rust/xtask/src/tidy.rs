@@ -270,7 +270,7 @@ fn purity(tree: &Tree) -> Vec<String> {
     findings
 }
 
-/// The workspace's lint table forbids unsafe code, but only in crates that inherit it.
+/// The workspace's lint table forbids unsafe code, but only in crates that inherit the table.
 fn lints(manifests: &[(&str, String)]) -> Vec<String> {
     let inherits = |text: &str| {
         let mut lines = text

@@ -43,7 +43,7 @@ pub(crate) fn guest(tree: &Tree, console: &mut Console) -> Report {
     if built.failed() {
         return built;
     }
-    // The lane `vm` runs beside lanes that compile, so it should not compile itself.
+    // The lane `vm` runs beside lanes that compile, so its test is compiled here.
     let about = "building the virtual machine's test";
     let mut command = test(tree);
     let compiled = Job::new("guest", about).check(tree, console, command.arg("--no-run"));

@@ -376,7 +376,7 @@ struct Nodejs {
 }
 
 impl Nodejs {
-    /// The machine's own, or the one that set-up has installed for Lean.
+    /// The machine's own Node, or the one that set-up has installed for Lean.
     fn find(tree: &Tree, console: &mut Console) -> Result<Self, Problem> {
         let own = PathBuf::from("node");
         if is_new_enough(&own) {

@@ -1,4 +1,5 @@
-//! The bare loop: a lower bound for the cost of any monitor.
+//! The bare loop: messages through bounded buffers and nothing else, a lower bound for the cost of
+//! the other sides.
 
 use std::hint::black_box;
 
@@ -7,10 +8,10 @@ use antiphon_machine::{Edge, LabelId, Parcel, Value};
 use super::prepared::{Absent, Prepared, Ready};
 use crate::contest::{ARMS, Contest, Exchange, RING};
 
-/// The capacity of a queue, as of the machine's edges.
+/// The capacity of a queue, the same as of the machine's edges.
 pub(super) const BOUND: usize = 64;
 
-/// The message of all sides except the machines, as large as the machine's.
+/// A message of the sides that are not machines. It has the type and size of Antiphon's messages.
 #[inline]
 pub(super) fn parcel(sequence: u64, label: u16) -> Parcel {
     Parcel {

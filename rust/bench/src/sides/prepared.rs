@@ -14,8 +14,8 @@ pub trait Ready {
 /// A prepared side, and how it is measured.
 pub struct Prepared {
     pub(crate) ready: Box<dyn Ready>,
-    /// The fixed number of messages of each measurement, on a new machine each time; `None` for as
-    /// many as fill the time.
+    /// The fixed number of messages of each measurement, on a new machine each time. `None` for
+    /// the number that fills the time of a measurement.
     pub(crate) fixed: Option<u64>,
     /// Whether several threads share the work. Such a side is timed by the clock, others by their
     /// processor time, which is less sensitive to other load.

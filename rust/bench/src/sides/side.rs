@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, ValueEnum, Serialize, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Side {
-    /// Only the same parcels through the same bounded buffers.
+    /// The same messages through the same bounded buffers, and nothing else.
     Bare,
     /// The cooperative machine without a sink.
     Ours,

@@ -22,8 +22,8 @@ impl Key {
 pub struct KeyBuilder(blake3::Hasher);
 
 impl KeyBuilder {
-    /// Starts a key. `name` says what it is the key of, with a version that changes when the same
-    /// inputs give another result.
+    /// Starts a key. `name` names the result, with a version that is raised when the same inputs
+    /// give another result.
     #[must_use]
     pub fn new(name: &str) -> Self {
         Self(blake3::Hasher::new()).input("name", name)
@@ -33,7 +33,7 @@ impl KeyBuilder {
     #[must_use]
     pub fn input(mut self, name: &str, value: impl AsRef<[u8]>) -> Self {
         for part in [name.as_bytes(), value.as_ref()] {
-            // The length before each part keeps different lists of parts apart.
+            // With the length before each part, different lists of parts have different digests.
             self.0.update(&(part.len() as u64).to_le_bytes());
             self.0.update(part);
         }

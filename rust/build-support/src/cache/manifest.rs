@@ -47,7 +47,7 @@ pub(super) fn summary(entry: &Path) -> Option<(u64, SystemTime)> {
     Some((bytes.parse().ok()?, last_use))
 }
 
-/// Compares an entry's files with its manifest. The error says what is wrong.
+/// Compares an entry's files with its manifest. The error describes the damage.
 pub(super) fn verify(entry: &Path, check: Check) -> Result<(), String> {
     let text = fs::read_to_string(entry.join(NAME)).map_err(|error| error.to_string())?;
     let (lines, end) = text

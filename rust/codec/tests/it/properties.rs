@@ -6,7 +6,7 @@ use antiphon_codec::{
 use proptest::collection::vec;
 use proptest::prelude::*;
 
-/// Runs that many cases and writes no file of failures.
+/// A configuration that runs `cases` cases and does not store failures in a file.
 pub(crate) fn config(cases: u32) -> ProptestConfig {
     ProptestConfig {
         cases,

@@ -59,9 +59,13 @@ fn verdicts(bytes: &[u8]) -> String {
         assert_eq!(
             item.encode(),
             bytes,
-            "strictly decoded, so encoding gives it back"
+            "an item that was decoded strictly encodes to its input"
         );
-        assert_eq!(Ok(item), lenient.as_ref(), "what is strict is also lenient");
+        assert_eq!(
+            Ok(item),
+            lenient.as_ref(),
+            "lenient decoding gives the same item as strict decoding"
+        );
     }
     if let Ok(item) = &lenient {
         assert_eq!(decode_strict(&item.encode(), &limits).as_ref(), Ok(item));

@@ -223,7 +223,7 @@ fn with_a_limit_of_one_a_second_request_is_busy() {
     // This side's link would refuse to send it.
     let second = antiphon_wire::Envelope::new(first + 1, Message::ExecRequest(exec(&["true"])));
     client.raw(&second.to_frame().expect("a good frame"));
-    // `sh` reads no input and exits. The refusal came before.
+    // The first command has no input, so it exits. The refusal may come before or after its end.
     let mut deframed = Vec::new();
     while deframed.len() < 2 {
         deframed.push(client.envelope());
@@ -320,7 +320,7 @@ fn the_socket_serves_one_host_after_the_other() {
 
 #[test]
 fn a_command_does_not_inherit_ignored_signals() {
-    // As a shell starts a background command.
+    // A shell starts a background command with these signals ignored.
     let agent = agent_command(&["--stdio"]);
     let mut command = Command::new("sh");
     command.args(["-c", "trap '' INT HUP; exec \"$0\" --stdio"]);
@@ -330,7 +330,7 @@ fn a_command_does_not_inherit_ignored_signals() {
     assert_eq!(client.wait(id).exit(), (9, None, false));
     let id = client.request(Message::ExecRequest(sh("kill -HUP $$; exit 1")));
     assert_eq!(client.wait(id).exit(), (129, Some(1), false));
-    // It still ignores the signal.
+    // The agent itself still ignores the signal.
     let interrupt = format!("kill -INT {}; sleep 0.1", agent.id());
     let id = client.request(Message::ExecRequest(sh(&interrupt)));
     assert_eq!(client.wait(id).exit(), (0, None, false));
@@ -716,45 +716,45 @@ fn a_named_pipe_does_not_block_file_requests() {
 
 /// The frames that faulty streams are made of.
 fn host_frames(hello: &[u8]) -> Vec<Vec<u8>> {
-    let word = |id, message| {
+    let frame = |id, message| {
         antiphon_wire::Envelope::new(id, message)
             .to_frame()
             .expect("good")
     };
     vec![
         hello.to_vec(),
-        word(1, Message::ExecRequest(exec(&["true"]))),
-        word(
+        frame(1, Message::ExecRequest(exec(&["true"]))),
+        frame(
             2,
             Message::ExecRequest(ExecRequest {
                 stdin: Some(true),
                 ..exec(&["cat"])
             }),
         ),
-        word(
+        frame(
             2,
             Message::StdinData(antiphon_wire::StdinData {
                 eof: None,
                 data: vec![7; 50],
             }),
         ),
-        word(
+        frame(
             3,
             Message::ExecRequest(ExecRequest {
                 stdout_window: Some(3),
                 ..exec(&["yes"])
             }),
         ),
-        word(3, Message::Cancel(Empty {})),
-        word(3, Message::Signal(Signal { signo: Signo::TERM })),
-        word(
+        frame(3, Message::Cancel(Empty {})),
+        frame(3, Message::Signal(Signal { signo: Signo::TERM })),
+        frame(
             4,
             Message::FsStat(FsStat {
                 path: "/".into(),
                 follow: None,
             }),
         ),
-        word(
+        frame(
             5,
             Message::FsRead(FsRead {
                 len: 10,
@@ -762,8 +762,8 @@ fn host_frames(hello: &[u8]) -> Vec<Vec<u8>> {
                 offset: None,
             }),
         ),
-        word(6, Message::Ping(Empty {})),
-        word(6, Message::Pong(Empty {})),
+        frame(6, Message::Ping(Empty {})),
+        frame(6, Message::Pong(Empty {})),
     ]
 }
 
@@ -798,7 +798,7 @@ fn check_ends(n: usize, answer: &[u8]) {
         let kind = envelope
             .message
             .kind()
-            .expect("the agent says what is known");
+            .expect("the agent sends messages of known types");
         if kind.role() == antiphon_wire::MessageRole::Terminal && envelope.id != 0 {
             *ends.entry(envelope.id).or_insert(0) += 1;
         }
@@ -815,7 +815,7 @@ fn survives_five_hundred_faulty_hosts() {
         antiphon_wire::HostLink::new(Default::default(), &mut out).expect("a good offer");
         out
     };
-    let words = host_frames(&hello);
+    let frames = host_frames(&hello);
     let mut state = 0x2545_f491_4f6c_dd1du64;
     let mut dice = move |sides: usize| {
         state ^= state << 13;
@@ -830,7 +830,7 @@ fn survives_five_hundred_faulty_hosts() {
             hello.clone()
         };
         for _ in 0..dice(8) {
-            stream.extend_from_slice(&words[dice(words.len())]);
+            stream.extend_from_slice(&frames[dice(frames.len())]);
         }
         for _ in 0..dice(3) {
             let at = dice(stream.len() + 1);

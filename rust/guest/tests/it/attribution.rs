@@ -1,5 +1,5 @@
-//! Every message that a session attributes to its guest was in a frame that the guest wrote: over
-//! random protocols, with a silent guest and with one that sends random answers.
+//! Every message that a session attributes to its guest was in a frame that the guest wrote.
+//! Checked with random protocols, with a silent guest and with one that sends random answers.
 
 mod author;
 use crate::common;
@@ -26,10 +26,10 @@ use antiphon_wire::{
 };
 use author::{Author, Dice, GUESTS};
 
-/// The number of compiling protocols in each run of the test.
+/// The number of protocols that the test runs.
 const PROTOCOLS: usize = 1_200;
 
-/// The most texts tried: at least one in ten is expected to compile.
+/// The maximum number of texts to try: at least one in ten is expected to compile.
 const TEXTS_MAX: u64 = 12_000;
 
 /// How long a session may be idle before its guest is disconnected.
@@ -49,14 +49,14 @@ fn compiled(text: &str) -> Option<Arc<VerifiedImage>> {
 /// A frame that the guest wrote.
 #[derive(Clone, Debug, PartialEq)]
 struct Written {
-    /// The request of the session that it was for.
+    /// The number of the session's request that it answered.
     request: usize,
     what: Content,
 }
 
 #[derive(Clone, Debug, PartialEq)]
 enum Content {
-    /// The rest of an output, and whether no part was taken.
+    /// An output, or what is left of it.
     Output {
         stream: u64,
         data: Vec<u8>,
@@ -71,7 +71,7 @@ enum Content {
     Size {
         size: u64,
     },
-    /// An operation that failed, so the message chosen before it may not be sent.
+    /// An operation that failed. The message that was chosen before it is perhaps not sent.
     Failure,
 }
 
@@ -231,13 +231,13 @@ struct Attributed {
 }
 
 /// Keeps the messages of the guest's roles to other roles.
-struct Witness {
+struct Observer {
     image: Arc<VerifiedImage>,
     inside: Vec<RoleId>,
     seen: Vec<Attributed>,
 }
 
-impl Sink for Witness {
+impl Sink for Observer {
     fn observe(&mut self, observation: Observation<'_>) {
         let Observation::Event { event, .. } = observation else {
             return;
@@ -318,7 +318,7 @@ fn run(image: &Arc<VerifiedImage>, bound: Bound, guest: Guest) -> Result<Ran, Op
         requests: 0,
         next: 0,
     };
-    // It ends with its line, whatever it was about to send.
+    // The guest ends when its line is closed, whatever it was about to send.
     let served = thread::spawn(move || serving.run());
     let transport = Transport::stream(ours).expect("a transport");
     let link = GuestLink::open(transport, Default::default(), common::TIMEOUT).expect("a link");
@@ -330,19 +330,19 @@ fn run(image: &Arc<VerifiedImage>, bound: Bound, guest: Guest) -> Result<Ran, Op
     let of_image = &image.image().roles;
     let place = |name: &&str| of_image.iter().position(|role| role.name == *name);
     let inside = roles.iter().filter_map(place);
-    let witness = Witness {
+    let observer = Observer {
         image: Arc::clone(image),
         inside: inside.map(|n| RoleId(n as u16)).collect(),
         seen: vec![],
     };
     let sends = |state: &State| matches!(state, State::Send { .. });
-    let speakers = witness.inside.iter().filter(|role| {
+    let senders = observer.inside.iter().filter(|role| {
         let automaton = &image.image().roles[role.index()].automaton;
         automaton.states.iter().any(sends)
     });
-    let alone = speakers.count() < 2;
+    let alone = senders.count() < 2;
     let application = application(Dice(seed ^ 1));
-    let mut driver = Driver::new(Default::default(), application, witness);
+    let mut driver = Driver::new(Default::default(), application, observer);
     let id: GuestId = driver.add_guest(link);
     let mut guests = Guests::new().roles(id, roles.iter().copied());
     // An interface without calls is not in the image.
@@ -404,8 +404,8 @@ impl Matching<'_> {
         matching.from(0, 0)
     }
 
-    /// Whether the messages from there on have their frames. The copies of one message start at
-    /// `first`.
+    /// Whether the messages from index `at` on have their frames. The messages between `first` and
+    /// `at` are copies of the one at index `first`.
     fn from(&mut self, at: usize, first: usize) -> bool {
         let Some(message) = self.messages.get(at) else {
             return true;
@@ -430,7 +430,8 @@ impl Matching<'_> {
         self.is_copy(at, first) && self.from(at + 1, first)
     }
 
-    /// The value is the result of an operation, and the guest chose the label with a frame.
+    /// For a message whose value is the result of an operation: whether the guest chose its label
+    /// with a frame, and the later messages have their frames.
     fn labelled(&mut self, at: usize) -> bool {
         for n in 0..self.frames.len() {
             let frame = self.frames[n].clone();
@@ -520,7 +521,7 @@ struct Tally {
     compiled: usize,
     opened: usize,
     refused: usize,
-    speaking: usize,
+    sending: usize,
     messages: usize,
 }
 
@@ -534,7 +535,7 @@ fn try_protocol(seed: u64, text: &str, image: &Arc<VerifiedImage>, tally: &mut T
     let lies = |n: u64| Guest::Lying {
         seed: seed.wrapping_mul(1_000) + n,
     };
-    let mut speaks = false;
+    let mut sends_any = false;
     for guest in [Guest::Silent, lies(0), lies(1), lies(2)] {
         let ran = match run(image, bound, guest) {
             Ok(ran) => ran,
@@ -555,10 +556,10 @@ fn try_protocol(seed: u64, text: &str, image: &Arc<VerifiedImage>, tally: &mut T
             "seed {seed}\n{text}"
         );
         tally.messages += ran.messages.len();
-        speaks |= !ran.messages.is_empty();
+        sends_any |= !ran.messages.is_empty();
     }
     tally.opened += 1;
-    tally.speaking += usize::from(speaks);
+    tally.sending += usize::from(sends_any);
 }
 
 #[test]
@@ -575,5 +576,5 @@ fn every_message_of_a_guest_was_in_a_frame() {
     }
     assert_eq!(tally.compiled, PROTOCOLS, "{tally:?}");
     assert!(tally.opened >= 200 && tally.refused >= 200, "{tally:?}");
-    assert!(tally.speaking >= 100, "{tally:?}");
+    assert!(tally.sending >= 100, "{tally:?}");
 }

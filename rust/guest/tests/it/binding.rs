@@ -1,5 +1,5 @@
-//! The messages that a session may attribute to its guest, and the protocols that are refused when
-//! they are bound.
+//! The messages that a session may attribute to its guest, and the protocols that cannot be bound
+//! to a guest.
 
 use crate::common;
 use std::os::unix::net::UnixStream;
@@ -70,13 +70,13 @@ fn link() -> GuestLink {
     GuestLink::open(transport, Default::default(), common::TIMEOUT).expect("a link")
 }
 
-fn nobody(_: &EffectRequest<'_>) -> Reply {
+fn succeed(_: &EffectRequest<'_>) -> Reply {
     Reply::Now(Outcome::done())
 }
 
 /// Opens a session in which `Agent`, `Sink` and the interface `Files` are bound to the guest.
 fn open(image: &Arc<VerifiedImage>) -> Result<(), OpenError> {
-    let mut driver = Driver::new(Default::default(), FromFn(nobody), NoSink);
+    let mut driver = Driver::new(Default::default(), FromFn(succeed), NoSink);
     let guest = driver.add_guest(link());
     let code = image.image();
     let roles = ["Agent", "Sink"];
@@ -96,7 +96,7 @@ fn opens(head: &str, body: &str) {
     }
 }
 
-/// The message of the refusal, without the part that all have in common.
+/// The message of the refusal, without the part that all refusals have in common.
 fn refused(head: &str, body: &str) -> String {
     let error = match open(&image(head, body)) {
         Err(error @ OpenError::Unbacked { .. }) => error.to_string(),
@@ -154,7 +154,7 @@ fn refuses_a_bound_name_in_a_loop() {
           exec_response(s) from Agent to Host; continue L; }
         or { done() from Host to Agent; } }";
     assert!(refused(HEAD, body).contains("was sent before"));
-    // The first send is in the loop, too. In the second round it has no frame.
+    // Here the first send is in the loop, too. In the second round it has no frame.
     let body = "at Agent { let n = Files.fs_open(\"x\"); }
         rec L { choice at Host { more() from Host to Agent;
           opened(n) from Agent to Host; continue L; }
@@ -192,7 +192,7 @@ fn refuses_a_received_value() {
         refused(HEAD, body),
         format!("`echo` from `Sink` to `Feeder`: {}", reason("echo"))
     );
-    // An arm that the guest chooses has a frame, but its payload is not in that frame.
+    // A branch that the guest chooses has a frame, but its payload is not in that frame.
     let body = "exec_request(spec: Spec) from Host to Agent;
         choice at Agent { exec_output(spec) from Agent to Host; }
         or { exec_response(Status) from Agent to Host; }";
@@ -239,7 +239,7 @@ fn copies_to_several_receivers_count_as_one_message() {
         "choice at Agent { exec_output(Chunk) from Agent to Host, Feeder; }
          or { exec_response(Status) from Agent to Host, Feeder; }",
     );
-    // In an arm without payload, the frame of the choice allows all copies.
+    // In a branch without payload, the frame of the choice allows all copies.
     opens(
         HEAD,
         "choice at Agent { exec_output() from Agent to Host, Feeder; }
@@ -347,7 +347,7 @@ fn a_role_of_another_guest_is_outside() {
         "go(path: Text) from Host to Agent; at Agent { let n = Files.fs_open(path); }
          opened(n) from Agent to Other; exec_response(Status) from Other to Host;",
     );
-    let mut driver = Driver::new(Default::default(), FromFn(nobody), NoSink);
+    let mut driver = Driver::new(Default::default(), FromFn(succeed), NoSink);
     let (one, two) = (driver.add_guest(link()), driver.add_guest(link()));
     let mut open = |guests: Guests| driver.open(&image, "test", &guests).map(drop);
     open(
@@ -383,7 +383,7 @@ fn a_role_of_another_guest_is_outside() {
 #[test]
 fn binding_an_interface_binds_no_role() {
     for image in images(GUEST_FILES) {
-        let mut driver = Driver::new(Default::default(), FromFn(nobody), NoSink);
+        let mut driver = Driver::new(Default::default(), FromFn(succeed), NoSink);
         let guest = driver.add_guest(link());
         let guests = Guests::new().interfaces(guest, ["Files"]);
         driver.open(&image, "test", &guests).expect("it opens");

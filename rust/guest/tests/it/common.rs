@@ -1,4 +1,4 @@
-//! A host for tests, which uses the link's state machine and checks its liveness rules.
+//! A host for tests, which uses the link's state machine and checks that each request ends once.
 
 use std::collections::BTreeMap;
 use std::io::{Read, Write};
@@ -124,7 +124,7 @@ impl Client {
         self.raw(&out);
     }
 
-    /// Receives one event and stores it.
+    /// Receives one event and stores its output or its end.
     pub(crate) fn pump(&mut self) {
         match self.event() {
             HostEvent::Output { id, stream, data } => {

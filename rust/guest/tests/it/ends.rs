@@ -1,5 +1,5 @@
-//! The ends of commands, hosts and the agent: by themselves, at their bounds, and when the agent is
-//! out of a resource.
+//! How commands, hosts and the agent end: by themselves, at their bounds, and when the agent is out
+//! of a resource.
 
 use std::fs;
 use std::io::{Read, Write};
@@ -77,7 +77,7 @@ fn leave(client: Client, stream: &UnixStream) {
 }
 
 /// Reads all messages of the agent until it closes the connection.
-fn last_words(mut stream: &UnixStream) -> Vec<Envelope> {
+fn remaining_messages(mut stream: &UnixStream) -> Vec<Envelope> {
     let mut bytes = Vec::new();
     stream
         .set_read_timeout(Some(TIMEOUT))
@@ -91,7 +91,10 @@ fn last_words(mut stream: &UnixStream) -> Vec<Envelope> {
 }
 
 fn refusal(stream: &UnixStream) -> ErrorReply {
-    match last_words(stream).pop().map(|last| (last.id, last.message)) {
+    match remaining_messages(stream)
+        .pop()
+        .map(|last| (last.id, last.message))
+    {
         Some((0, Message::Error(reply))) => reply,
         other => panic!("no reason was given: {other:?}"),
     }
@@ -296,7 +299,10 @@ fn refuses_a_host_above_the_limit() {
     leave(first, &stream);
     let begun = Instant::now();
     while let Some(Message::Error(_)) = probe(&agent.connect()) {
-        assert!(begun.elapsed() < TIMEOUT, "the place stays taken");
+        assert!(
+            begun.elapsed() < TIMEOUT,
+            "the agent still counts the old host"
+        );
     }
     assert_eq!(second.call(Message::Ping(Empty {})), Terminal::Pong);
     agent.stop.stop();
@@ -339,7 +345,10 @@ fn closes_a_connection_without_a_hello() {
     assert!(begun.elapsed() >= HANDSHAKE_MAX && begun.elapsed() < HANDSHAKE_MAX * 2);
     let begun = Instant::now();
     while let Some(Message::Error(_)) = probe(&agent.connect()) {
-        assert!(begun.elapsed() < TIMEOUT, "the place stays taken");
+        assert!(
+            begun.elapsed() < TIMEOUT,
+            "the agent still counts the old host"
+        );
     }
     agent.stop.stop();
     agent.serving.join().expect("it ends well");
@@ -390,7 +399,7 @@ impl Limited {
             let user = 40_000 + std::process::id() % 10_000;
             command.uid(user).gid(user);
         }
-        let agent = command.stdin(Stdio::null()).spawn().expect("sh starts");
+        let agent = command.stdin(Stdio::null()).spawn().expect("bash starts");
         wait_for(&place.path().join("agent.sock"));
         Limited { place, agent }
     }
@@ -428,7 +437,7 @@ fn others() -> usize {
     processes.filter_map(tasks).sum()
 }
 
-/// The agent has three threads, a host two more, a command two and a process.
+/// The agent has three threads. A host needs two more, and a command needs two and a process.
 #[test]
 fn a_temporary_shortage_of_processes_ends_a_host_and_not_the_agent() {
     let mut limited = Limited::new(&format!("-u {}", others() + 8));
@@ -491,7 +500,7 @@ fn bursts_above_the_limit_of_processes_leave_nothing_behind() {
     }
 }
 
-/// Whether the agent runs out of descriptors at the connection itself or while serving it.
+/// The agent may run out of descriptors when it accepts the connection or while it serves it.
 #[test]
 fn refuses_a_host_without_a_descriptor() {
     for limit in 16..24 {

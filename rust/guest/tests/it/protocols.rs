@@ -31,10 +31,7 @@ fn the_shipped_protocols_compile_verify_and_are_certified() {
         assert_eq!(names, protocols);
         for (_, compiled) in built.protocols {
             assert!(compiled.certificate.is_some());
-            compiled
-                .image
-                .verify()
-                .expect("what the compiler makes verifies");
+            compiled.image.verify().expect("a compiled image verifies");
         }
     }
 }

@@ -135,7 +135,7 @@ impl App {
         Reply::Now(request.choose(label).expect("it is among the labels"))
     }
 
-    fn told(&mut self, label: &str, value: Option<&Value>) {
+    fn deliver(&mut self, label: &str, value: Option<&Value>) {
         let mut seen = self.seen.lock().expect("no panic");
         match (label, value) {
             ("exec_output", Some(Value::Record(fields))) => {
@@ -178,7 +178,7 @@ impl EffectHandler for App {
                 },
             })),
             Class::Deliver { label, .. } => {
-                self.told(name(label), request.arg(0));
+                self.deliver(name(label), request.arg(0));
                 Reply::Now(Outcome::done())
             }
             Class::Command | Class::Observe | Class::Check => panic!("there is no interface"),

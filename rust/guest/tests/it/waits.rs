@@ -1,4 +1,4 @@
-//! Waits of the link and of the agent whose peer never answers: each has its own bound.
+//! Waits of the link and of the agent for a peer that never answers: each wait has its own bound.
 //! `docs/guest.md` lists all waits.
 
 use crate::common;
@@ -55,7 +55,8 @@ fn flooded() -> (GuestLink, Arc<AtomicBool>, JoinHandle<()>) {
     (link.expect("it is answered"), stop, guest)
 }
 
-/// The reader thread has read as much as may wait for the driver, and the driver never takes it.
+/// The reader thread has filled its queue to the driver, and the driver never takes anything from
+/// it.
 #[test]
 fn a_link_closes_while_its_driver_takes_nothing() {
     let (link, _stop, guest) = flooded();
@@ -107,7 +108,7 @@ fn an_agent_that_does_not_end_with_its_link_is_killed() {
     assert!((AGENT_GRACE..AGENT_GRACE * 2).contains(&taken), "{taken:?}");
 }
 
-/// More orders than may wait for a command's thread. The reader still continues.
+/// The host sends more messages than the queue of a command's thread holds. The reader continues.
 #[test]
 fn a_flood_of_messages_to_one_command_does_not_block_the_link() {
     let (mut client, _agent, _) = in_process(AgentOptions::default());
@@ -116,7 +117,7 @@ fn a_flood_of_messages_to_one_command_does_not_block_the_link() {
     while client.stash[&id].stdout.is_empty() {
         client.pump();
     }
-    let signo = Signo::new(10).expect("a number of a signal");
+    let signo = Signo::new(10).expect("the number of a signal");
     for _ in 0..20_000 {
         client.send(id, Message::Signal(Signal { signo }));
     }

@@ -26,7 +26,7 @@ use antiphon_machine::{
 const STEPS_ENDLESS: u64 = 10_000;
 
 /// The number of steps within which a protocol with an end must reach it. A fair host leaves every
-/// loop long before.
+/// loop long before that.
 const STEPS_MAX: u64 = 2_000_000;
 
 fn fixtures() -> Vec<PathBuf> {

@@ -1,4 +1,4 @@
-//! Inputs found by fuzzing, each of which once caused an error.
+//! Inputs found by fuzzing that once caused errors.
 
 use antiphon_language::{format, parse};
 

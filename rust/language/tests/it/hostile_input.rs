@@ -124,14 +124,14 @@ fn long_valid_texts_are_checked_quickly() {
         ),
         []
     );
-    // As many names in scope as fit, each of them used.
+    // As many names in scope as fit, all used.
     let mut names = String::from(HEAD);
     for i in 0..12_000 {
         write!(names, "a(n{i}: Nat) from A to B; b(n{i}) from B to A;")
             .expect("writing to a string cannot fail");
     }
     assert_eq!(codes(&(names + "}")), []);
-    // As many branches as fit, each of which binds a name.
+    // As many branches as fit, each with a bound name.
     let mut branches = String::from(
         "effect E { op f(n: Nat); } global protocol P(role A, role B) uses E at B { choice at A {",
     );

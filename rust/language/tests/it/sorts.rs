@@ -43,7 +43,8 @@ fn sort(depth: u32) -> impl Strategy<Value = String> {
     })
 }
 
-/// The payload is printed as it is written, and what is printed is read as the same sort.
+/// Checks that the printed payload equals its source text, and that the printed text is read as the
+/// same sort.
 fn assert_same(payload: &str) {
     let (image, sort) = compiled(payload);
     let printer = Printer::new(&image).with_width(usize::MAX);

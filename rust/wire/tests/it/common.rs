@@ -17,7 +17,7 @@ pub(crate) fn root() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../..")
 }
 
-/// Whether goldens are written and not compared.
+/// Whether goldens are written instead of compared.
 pub(crate) fn bless() -> bool {
     std::env::var_os("BLESS").is_some_and(|value| value == "1")
 }
@@ -35,8 +35,8 @@ pub(crate) fn golden(path: &std::path::Path, got: &[u8]) {
     if expected != got {
         let at = expected.iter().zip(got).take_while(|(a, b)| a == b).count();
         panic!(
-            "{} has other bytes from byte {at} on; if that is meant, BLESS=1 writes them\n\
-             there: {}\n  now: {}",
+            "{} differs from byte {at} on; if that is intended, BLESS=1 rewrites it\n\
+             expected: {}\n     got: {}",
             path.display(),
             shown(&expected),
             shown(got)

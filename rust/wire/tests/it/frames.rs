@@ -1,4 +1,4 @@
-//! Frames at any split, cut, hostile, and in other well-formed CBOR.
+//! Frames that arrive in pieces, are cut off, are hostile, or use another well-formed encoding.
 
 use crate::common;
 use crate::common::{fixtures, golden, samples};
@@ -9,11 +9,7 @@ use proptest::prelude::*;
 fn frames() -> Vec<Vec<u8>> {
     samples()
         .iter()
-        .map(|(_, envelope)| {
-            envelope
-                .to_frame()
-                .expect("a sample is as the schema has it")
-        })
+        .map(|(_, envelope)| envelope.to_frame().expect("a sample follows the schema"))
         .collect()
 }
 
@@ -176,7 +172,7 @@ fn memory_grows_with_the_bytes_received() {
         deframer.reserved_len()
     );
 
-    // A length above the bound is refused at once and for good, and nothing is kept.
+    // A length above the bound is a permanent error at once, and no bytes are kept.
     let mut deframer = Deframer::default();
     deframer.push(&(FRAME_LEN_MAX + 1).to_be_bytes());
     let error = FrameError::TooLong {
@@ -247,11 +243,11 @@ fn direct_encoding_of_data_writes_the_same_frame() {
         let through = Envelope::new(9, Message::ExecOutput(output)).to_frame();
         assert_eq!(Ok(straight), through);
     }
-    for (eof, said) in [(true, Some(true)), (false, None)] {
+    for (eof, field) in [(true, Some(true)), (false, None)] {
         let mut straight = Vec::new();
         encode_stdin_data(&mut straight, 1, 9, &data, eof, FrameLen::DEFAULT).expect("short");
         let input = StdinData {
-            eof: said,
+            eof: field,
             data: data.clone(),
         };
         let through = Envelope::new(9, Message::StdinData(input)).to_frame();
@@ -500,7 +496,7 @@ fn every_hostile_stream_has_its_error() {
         let fault = match deframer.next() {
             Err(error) => error,
             Ok(None) => deframer.finish().expect_err(name),
-            Ok(Some(envelope)) => panic!("{name} was taken: {envelope:?}"),
+            Ok(Some(envelope)) => panic!("{name} was accepted: {envelope:?}"),
         };
         let text = format!(
             "{fault}\nfatal: {}\nid: {:?}\n",
@@ -616,7 +612,7 @@ proptest! {
     #[test]
     fn accepts_any_well_formed_encoding(choices in prop::collection::vec(any::<u8>(), 64)) {
         for (name, envelope) in samples() {
-            let frame = envelope.to_frame().expect("a sample is as the schema has it");
+            let frame = envelope.to_frame().expect("a sample follows the schema");
             let item = decode_strict(&frame[HEADER_LEN..], &Limits::default()).expect("strict");
             let mut next = choices.iter().cycle();
             let mut choose = |n: u8| next.next().copied().unwrap_or(0) % n.max(1);

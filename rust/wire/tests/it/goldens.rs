@@ -1,4 +1,4 @@
-//! Every type of the wire against exact bytes. `BLESS=1` writes them.
+//! Compares the encoding of every type of the wire with exact bytes. `BLESS=1` writes them.
 
 use crate::common;
 use std::collections::BTreeSet;
@@ -16,9 +16,7 @@ fn body(frame: &[u8]) -> &[u8] {
 fn every_message_matches_its_golden() {
     let mut stream = Vec::new();
     for (name, envelope) in samples() {
-        let frame = envelope
-            .to_frame()
-            .expect("a sample is as the schema has it");
+        let frame = envelope.to_frame().expect("a sample follows the schema");
         let path = fixtures().join(format!("{name}.cbor"));
         golden(&path, body(&frame));
         let item = decode_strict(body(&frame), &Limits::default())
@@ -186,8 +184,8 @@ fn the_surface_matches_its_version() {
     assert_eq!(
         pinned,
         surface,
-        "what stands on the wire changed, and {} is frozen: raise PROTOCOL_MINOR (or \
-         PROTOCOL_VERSION, see docs/guest-link.md), then BLESS=1 writes the next one",
+        "the messages or events have changed, but {} is frozen: raise PROTOCOL_MINOR (or \
+         PROTOCOL_VERSION, see docs/guest-link.md), then BLESS=1 writes a new file",
         path.display()
     );
 }
@@ -300,9 +298,7 @@ fn payloads_round_trip_through_items() {
             Message::from_payload(kind, item.clone()),
             Ok(envelope.message.clone())
         );
-        let frame = envelope
-            .to_frame()
-            .expect("a sample is as the schema has it");
+        let frame = envelope.to_frame().expect("a sample follows the schema");
         let decoded = decode_strict(body(&frame), &Limits::default()).expect("deterministic");
         assert_eq!(
             decoded.field("p"),

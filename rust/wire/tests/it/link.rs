@@ -1,4 +1,4 @@
-//! Every rule of the link, on both sides.
+//! Tests every rule of the link, on both sides.
 
 use std::num::NonZeroU32;
 
@@ -361,9 +361,9 @@ fn a_handshake_out_of_order_ends_the_link() {
             .expect_err("too early");
         assert_eq!(got.violation, Violation::BeforeHandshake { t });
         assert!(got.fatal);
-        let told = only(&mut out);
-        assert_eq!((told.id, told.v), (LINK_ID, HANDSHAKE_VERSION));
-        assert!(matches!(told.message, Message::Error(_)));
+        let sent = only(&mut out);
+        assert_eq!((sent.id, sent.v), (LINK_ID, HANDSHAKE_VERSION));
+        assert!(matches!(sent.message, Message::Error(_)));
         // The link stays broken.
         let hello = Envelope::new(0, hello_of(&HostOffer::default()));
         assert_eq!(agent.receive(hello, &mut out), Err(got));
@@ -385,7 +385,7 @@ fn a_handshake_out_of_order_ends_the_link() {
             .expect_err("too early");
         assert_eq!(got.violation, Violation::BeforeHandshake { t });
     }
-    // A second one is a violation.
+    // A second `hello` is a violation.
     let mut pair = Pair::new();
     let got = pair
         .deliver_to_agent(0, hello_of(&HostOffer::default()))
@@ -393,7 +393,7 @@ fn a_handshake_out_of_order_ends_the_link() {
     let (t, phase) = (MessageKind::Hello, Phase::Ready);
     assert_eq!(got.violation, Violation::HandshakeAgain { t, phase });
     assert_eq!(pair.agent.phase(), Phase::Broken);
-    // So is one on another id.
+    // So is a `hello` on another id.
     let mut out = Vec::new();
     let hello = Envelope::new(7, hello_of(&HostOffer::default()));
     let got = AgentLink::new(agent_offer())
@@ -454,9 +454,9 @@ fn check_fatal_for_host(id: u32, message: Message, expected: Violation) {
             violation: expected
         }
     );
-    let told = only(&mut pair.from_host);
-    assert_eq!(told.id, LINK_ID);
-    assert!(matches!(told.message, Message::Error(_)), "{told:?}");
+    let sent = only(&mut pair.from_host);
+    assert_eq!(sent.id, LINK_ID);
+    assert!(matches!(sent.message, Message::Error(_)), "{sent:?}");
     assert_eq!(pair.host.phase(), Phase::Broken);
     // Every later call returns the same violation, and nothing more is sent.
     assert_eq!(pair.deliver_to_host(open, exited()), Err(got));
@@ -487,9 +487,9 @@ fn check_fatal_for_agent(id: u32, message: Message, expected: Violation) {
             violation: expected
         }
     );
-    let told = only(&mut pair.from_agent);
-    assert_eq!(told.id, LINK_ID);
-    assert!(matches!(told.message, Message::Error(_)), "{told:?}");
+    let sent = only(&mut pair.from_agent);
+    assert_eq!(sent.id, LINK_ID);
+    assert!(matches!(sent.message, Message::Error(_)), "{sent:?}");
     assert_eq!(pair.agent.phase(), Phase::Broken);
     assert_eq!(pair.deliver_to_agent(open, input(1, None)), Err(got));
     let lost = OpenRequest {
@@ -648,8 +648,8 @@ fn check_one_request(request: Message, message: Message, expected: Violation) {
         // The guest has ended the request, so no `cancel` is sent.
         assert!(pair.from_host.is_empty());
     } else {
-        let told = only(&mut pair.from_host);
-        assert_eq!((told.id, told.message), (id, Message::Cancel(Empty {})));
+        let sent = only(&mut pair.from_host);
+        assert_eq!((sent.id, sent.message), (id, Message::Cancel(Empty {})));
         // Later messages are ignored, up to and including the terminal message.
         assert_eq!(
             pair.deliver_to_host(id, output(Stream::Stdout, 1)),
@@ -1003,7 +1003,7 @@ fn a_wrong_payload_aborts_only_its_request() {
         .expect_err("no output");
     assert!(!got.fatal);
     assert_eq!(only(&mut pair.from_host).message, Message::Cancel(Empty {}));
-    // It is reported once. Later wrong messages on the id are ignored.
+    // The violation is reported once. Later messages on the id are ignored.
     let again = fault(one, MessageKind::ExecOutput);
     let ignored = Ok(HostEvent::Ignored);
     assert_eq!(pair.host.reject(again, &mut pair.from_host), ignored);
@@ -1097,9 +1097,9 @@ fn refuses_an_invalid_request_on_its_id() {
             .expect_err("no handshake")
             .fatal
     );
-    let told = only(&mut out);
-    assert_eq!(told.v, HANDSHAKE_VERSION);
-    match told.message {
+    let sent = only(&mut out);
+    assert_eq!(sent.v, HANDSHAKE_VERSION);
+    match sent.message {
         Message::Error(reply) => assert_eq!(reply.supported, Some(range(1, 1))),
         other => panic!("{other:?}"),
     }

@@ -1,8 +1,9 @@
 
 /-!
 Checks which axioms the project's declarations depend on. `cargo xtask lean` prepends the imports:
-every module with proofs, and every module that these import, each with its proofs. The proofs of
-Lean's own library are not available here; whether one of its constants is an axiom is.
+every module with proofs, and every module that these import, each with its proofs. For the
+constants of Lean's own library, only their kind is available here (axiom, theorem or definition),
+not their proofs.
 -/
 
 open Lean Elab

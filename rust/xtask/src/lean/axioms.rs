@@ -26,8 +26,8 @@ pub(crate) struct Axioms {
     pub(crate) findings: Vec<String>,
 }
 
-/// Checks every listed theorem and all declarations of ours that it depends on. All modules must be
-/// built.
+/// Checks every listed theorem and all of this project's declarations that it depends on. All
+/// modules must be built.
 pub(crate) fn check(
     tree: &Tree,
     modules: &Modules,

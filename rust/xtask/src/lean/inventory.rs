@@ -15,7 +15,8 @@ use crate::tree::Tree;
 pub(crate) const FILE: &str = "theorems.json";
 
 /// The files and directories whose theorems are listed. Theorems of tests and of the model's tools
-/// are no claims, except the one in `Recording.lean`, which proves the theorem of a recording.
+/// are not claims of the project. `Recording.lean` is a tool and is listed, because its theorem
+/// proves the theorem of a recording.
 const PROOFS: [&str; 4] = [
     "Runtime/Recording.lean",
     "Runtime/Proofs/",

@@ -13,7 +13,7 @@ use crate::vm::kernel::Parts;
 
 const INIT: &str = include_str!("init.sh");
 
-/// Writes the archive, uncompressed: decompressing would take longer than loading it.
+/// Writes the archive uncompressed, because decompressing it would take longer than loading it.
 pub(crate) fn build(archive: &Path, kernel: &Parts, agent: &Path) -> Result<(), Problem> {
     let stage = archive.with_extension("d");
     if stage.exists() {

@@ -97,11 +97,11 @@ impl Author {
         match self.dice.below(if depth == 0 { 9 } else { 14 }) {
             0..=3 => {
                 let from = self.dice.pick(&guests);
-                self.says(from, roles, None);
+                self.guest_message(from, roles, None);
             }
             4 | 5 => {
                 let (from, to) = (self.dice.pick(&hosts), self.dice.pick(&guests));
-                self.tells(from, to, "detach");
+                self.host_message(from, to, "detach");
             }
             6 => {
                 let to: Vec<_> = roles
@@ -110,7 +110,7 @@ impl Author {
                     .filter(|role| *role != "Host")
                     .collect();
                 let to = self.dice.pick(&to);
-                self.tells("Host", to, "detach");
+                self.host_message("Host", to, "detach");
             }
             7 => {
                 let from = self.dice.pick(&guests);
@@ -123,11 +123,11 @@ impl Author {
             8 => self
                 .text
                 .push_str("exec_request(Spec) from Host to Agent;\n"),
-            9 | 10 => self.choice(roles, depth, None),
+            9 | 10 => self.guest_choice(roles, depth, None),
             11 => {
                 let from = self.dice.pick(&hosts);
                 let to = self.dice.pick(&guests);
-                self.asks(from, to, depth, None);
+                self.host_choice(from, to, depth, None);
             }
             _ => {
                 self.next += 1;
@@ -135,17 +135,17 @@ impl Author {
                 let _ = writeln!(self.text, "rec {again} {{");
                 if self.dice.one_in(3) {
                     let (from, to) = (self.dice.pick(&hosts), self.dice.pick(&guests));
-                    self.asks(from, to, depth, Some(&again));
+                    self.host_choice(from, to, depth, Some(&again));
                 } else {
-                    self.choice(roles, depth, Some(&again));
+                    self.guest_choice(roles, depth, Some(&again));
                 }
                 self.text.push_str("}\n");
             }
         }
     }
 
-    /// A choice of the guest. Mostly only its two roles take part in the branches.
-    fn choice(&mut self, roles: &[&'static str], depth: usize, again: Option<&str>) {
+    /// A choice of the guest. In most cases only its sender and receiver take part in the branches.
+    fn guest_choice(&mut self, roles: &[&'static str], depth: usize, again: Option<&str>) {
         let guests: Vec<_> = roles
             .iter()
             .copied()
@@ -184,14 +184,20 @@ impl Author {
     }
 
     /// A choice of the host.
-    fn asks(&mut self, from: &'static str, to: &'static str, depth: usize, again: Option<&str>) {
+    fn host_choice(
+        &mut self,
+        from: &'static str,
+        to: &'static str,
+        depth: usize,
+        again: Option<&str>,
+    ) {
         let _ = writeln!(self.text, "choice at {from} {{");
         for (n, label) in ["detach", "cancel"].iter().enumerate() {
             let names = self.names.clone();
             if n > 0 {
                 self.text.push_str("} or {\n");
             }
-            self.tells(from, to, label);
+            self.host_message(from, to, label);
             self.rest(&[from, to], depth, again.filter(|_| n == 0));
             self.names = names;
         }
@@ -208,7 +214,7 @@ impl Author {
     }
 
     /// A message of the host.
-    fn tells(&mut self, from: &'static str, to: &'static str, label: &str) {
+    fn host_message(&mut self, from: &'static str, to: &'static str, label: &str) {
         let payload = match self.dice.below(3) {
             0 if label == "detach" => {
                 let name = self.bind(&[from, to]);
@@ -221,7 +227,7 @@ impl Author {
     }
 
     /// A message of the guest.
-    fn says(&mut self, from: &'static str, roles: &[&'static str], label: Option<&str>) {
+    fn guest_message(&mut self, from: &'static str, roles: &[&'static str], label: Option<&str>) {
         let others: Vec<_> = roles.iter().copied().filter(|role| *role != from).collect();
         let to = if self.dice.one_in(4) {
             self.dice.pick(&others)
