@@ -1,5 +1,6 @@
 //! The kernel: all sessions, the ready queue and the clock. Only a step or an input changes them.
 
+// The parts are methods of the kernel that this module defines, so they import from their parent.
 mod checkpoint;
 mod checks;
 mod footprint;

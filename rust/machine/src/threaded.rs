@@ -4,6 +4,7 @@
 //! on any free thread, and its request is put to a handler on that same thread. The threads decide
 //! nothing, so a run is the same for any number of threads.
 
+// `guest` wraps the driver that this module defines, so it imports from its parent.
 mod driver;
 mod guest;
 mod handlers;

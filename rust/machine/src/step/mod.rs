@@ -6,6 +6,7 @@
 //! changes only the status of its coroutine, or ends the session with a fault. `docs/semantics.md`
 //! is the same definition in prose, instruction by instruction.
 
+// The parts use this module's helpers for registers and errors, so they import from their parent.
 mod effects;
 mod life;
 mod messages;

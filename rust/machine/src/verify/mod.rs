@@ -8,6 +8,7 @@
 //! effects. Each instruction is visited at most a few times per register, so the time is linear in
 //! the code.
 
+// The passes return this module's errors, so they import from their parent.
 mod operands;
 mod paths;
 mod tables;
