@@ -12,8 +12,8 @@
 //! records, enumerations and foreign sorts. The sort of a choice, which protocols cannot name, is
 //! the list of its labels: `ping | stop`.
 
-// The parts use `line` and `digest`, so they import from their parent. `printer` and `parts` refer to
-// each other, because the printer prints a fault inside an event.
+// The parts use `line` and `digest`, so they import from their parent. `printer` and `parts` refer
+// to each other, because the printer prints a fault inside an event.
 mod excerpt;
 mod literal;
 mod parts;
