@@ -15,6 +15,7 @@ mod inputs;
 mod lanes;
 mod lean;
 mod libtest;
+mod mutants;
 mod parity;
 mod problem;
 mod release;
@@ -79,6 +80,11 @@ enum Task {
     /// Run the same cases on the model and on the kernel and compare every byte (default: all
     /// parts)
     Parity(ParityArguments),
+    /// Apply deliberate errors to a copy of the crates; a case of the suite must detect each
+    Mutants {
+        #[command(flatten)]
+        kept: KeptArguments,
+    },
     /// Check everything a release depends on, from scratch: proofs, axioms, theorems, corpus,
     /// parity, replays
     Conformance {
@@ -187,7 +193,7 @@ struct ParityArguments {
     /// Compare the types of both sides with the registry of deviations
     #[arg(long)]
     types: bool,
-    /// Run the corpus, step by step and in waves, and the mutated kernels
+    /// Run the corpus, step by step and in waves, and the mutants
     #[arg(long)]
     suite: bool,
     /// Run both
@@ -255,6 +261,10 @@ fn run_task(task: Task) -> Result<ExitCode, Problem> {
         Task::Parity(arguments) => {
             let parts = arguments.parts(arguments.kept.kept(&tree));
             let reports = parity::lane(&tree, &parts, console);
+            Ok(report::conclude_lane(&reports, started, console))
+        }
+        Task::Mutants { kept } => {
+            let reports = mutants::alone(&tree, kept.kept(&tree), console);
             Ok(report::conclude_lane(&reports, started, console))
         }
         Task::Conformance { parts } => {
