@@ -82,8 +82,9 @@ enum Task {
     Parity(ParityArguments),
     /// Apply deliberate errors to a copy of the crates; a case of the suite must detect each
     Mutants {
-        #[command(flatten)]
-        kept: KeptArguments,
+        /// Ask the model for every case, and use no answer in the cache
+        #[arg(long)]
+        full: bool,
     },
     /// Check everything a release depends on, from scratch: proofs, axioms, theorems, corpus,
     /// parity, replays
@@ -263,8 +264,10 @@ fn run_task(task: Task) -> Result<ExitCode, Problem> {
             let reports = parity::lane(&tree, &parts, console);
             Ok(report::conclude_lane(&reports, started, console))
         }
-        Task::Mutants { kept } => {
-            let reports = mutants::alone(&tree, kept.kept(&tree), console);
+        Task::Mutants { full } => {
+            let shard = None;
+            let kept = KeptArguments { full, shard }.kept(&tree);
+            let reports = mutants::alone(&tree, kept, console);
             Ok(report::conclude_lane(&reports, started, console))
         }
         Task::Conformance { parts } => {

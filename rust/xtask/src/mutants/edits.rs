@@ -79,7 +79,7 @@ pub(crate) struct Edits {
     edits: Vec<Edit>,
 }
 
-/// What is wrong with an edit or a mutant.
+/// An error in the edits or in the list of mutants.
 #[derive(Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum EditProblem {
     #[error("`{file}` is not a file of edits: {why}")]
