@@ -23,6 +23,11 @@ lean *ARGS:
 check-parity *ARGS:
     cargo xtask parity {{ ARGS }}
 
+# Apply deliberate errors to a copy of the crates; a case of the suite must detect each
+[group('check')]
+mutants *ARGS:
+    cargo xtask mutants {{ ARGS }}
+
 # Check everything a release depends on, from scratch: proofs, axioms, theorems, parity, replays
 [group('check')]
 check-release-conformance *PARTS:

@@ -2,7 +2,7 @@
 //! is not installed.
 #![allow(clippy::print_stdout, reason = "a successful run prints its figures")]
 
-use std::fs::{self, File};
+use std::fs::File;
 use std::io::BufReader;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
@@ -11,20 +11,17 @@ use std::sync::Arc;
 use antiphon_bridge::answers::{case_digest, output_digest};
 use antiphon_bridge::case::{Action, Case};
 use antiphon_bridge::compare::{Comparison, DivergenceKind};
-use antiphon_bridge::fixture::read_fixtures;
 use antiphon_bridge::oracle::write_corpus;
-use antiphon_bridge::recording::case_of_recording;
 use antiphon_bridge::scope::Part;
 use antiphon_bridge::{hand, random, run};
 use antiphon_machine::Ingress;
 
 mod common;
 
-use common::{Kept, ORACLE, Suite, oracle};
+use common::{Kept, ORACLE, RANDOM_CASES, Suite, oracle, recordings, regressions};
 
 /// The environment variable with the number of random cases; a long run sets it to more.
 const RANDOM_VARIABLE: &str = "ANTIPHON_PARITY_RANDOM";
-const RANDOM_CASES: u64 = 2_000;
 
 /// The most random cases in memory at a time.
 const RANDOM_PORTION: u64 = 2_000;
@@ -41,34 +38,17 @@ fn random_range() -> Range<u64> {
     0..count
 }
 
-/// The cases of recorded sessions: one of a sample protocol, and those with a guest.
-fn recordings() -> Vec<Case> {
-    let mut paths = vec![root().join("fixtures/recordings/v1/ping-pong.rec")];
-    let folder =
-        fs::read_dir(root().join("fixtures/parity/recordings")).expect("the folder exists");
-    paths.extend(folder.map(|entry| entry.expect("the file can be read").path()));
-    paths.sort();
-    let case = |path: &PathBuf| {
-        let bytes = fs::read(path).expect("the file can be read");
-        let name = path.file_name().unwrap_or_default().to_string_lossy();
-        case_of_recording(&name, &bytes).unwrap_or_else(|error| panic!("{name}: {error}"))
-    };
-    paths.iter().map(case).collect()
-}
-
 #[test]
 fn canonical_parity_is_exact_at_concurrency_one() {
     let mut suite = Suite::default();
     let hand = hand::cases();
     assert!(hand.len() >= 300, "too few hand-written cases");
     suite.part("hand-meant", hand);
-    let regressions = read_fixtures(&root().join("fixtures/parity/regressions"));
-    let regressions = regressions.unwrap_or_else(|error| panic!("{error}"));
-    // The folder may be empty.
+    let regressions = regressions(&root());
     if !regressions.is_empty() {
         suite.part("regressions", regressions);
     }
-    let recordings = recordings();
+    let recordings = recordings(&root());
     assert!(recordings.len() >= 8, "too few recordings");
     suite.part("recordings", recordings);
     for part in Part::ALL {

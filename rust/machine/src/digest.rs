@@ -7,7 +7,6 @@ use crate::canonical::state::encode_session;
 use crate::event::{Event, Stamp};
 use crate::ids::SessionId;
 use crate::kernel::ProtocolMachineKernel;
-use crate::mutant::{self, active};
 use crate::sink::{Interest, Observation, Sink};
 
 /// Starts the hashed bytes of a session's state.
@@ -37,12 +36,10 @@ impl ProtocolMachineKernel {
     pub fn state_bytes(&self) -> Vec<u8> {
         let mut bytes = Vec::new();
         let mut out = Encoder::new(&mut bytes);
-        out.array(5).text(MACHINE_TAG).uint(self.step_index()).uint(
-            match active(mutant::STATE_WITHOUT_CLOCK) {
-                false => self.clock(),
-                true => self.step_index(),
-            },
-        );
+        out.array(5)
+            .text(MACHINE_TAG)
+            .uint(self.step_index())
+            .uint(self.clock());
         let ready = self.ready();
         out.array(ready.len());
         for pick in ready {

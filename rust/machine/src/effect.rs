@@ -7,7 +7,6 @@
 
 use crate::ids::{EffectId, OperationId, Pc, Reg, RoleId, SessionId, SortId};
 use crate::image::{Class, Instruction, Operation, Sort};
-use crate::mutant::{self, active};
 use crate::outcome::{Outcome, Reply};
 use crate::session::{Coroutine, Effect, Session};
 use crate::value::Value;
@@ -76,7 +75,6 @@ impl<'a> EffectRequest<'a> {
         image: &'a VerifiedImage,
         operands: &'a [Reg],
     ) -> EffectRequest<'a> {
-        let deadline = effect.deadline;
         EffectRequest {
             effect: EffectId {
                 session,
@@ -84,7 +82,7 @@ impl<'a> EffectRequest<'a> {
             },
             role: coroutine.role,
             operation: effect.operation,
-            deadline: deadline.filter(|_| !active(mutant::REQUEST_WITHOUT_DEADLINE)),
+            deadline: effect.deadline,
             attempt: effect.attempt,
             image,
             registers: &coroutine.registers,

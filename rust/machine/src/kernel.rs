@@ -22,11 +22,10 @@ use crate::event::Event;
 use crate::fault::Refusal;
 use crate::ids::{CoroutineId, EffectId, Pick, SessionId};
 use crate::input::{Ingress, Rest, Resumed, Step, Taken, Turn, Wait};
-use crate::mutant::{self, active};
 use crate::outcome::Outcome;
 use crate::queue::ReadyQueue;
 use crate::schedule::{self, Driver, Run};
-use crate::session::{Coroutine, Phase, Session, Status, Witness};
+use crate::session::{Coroutine, Phase, Session, Status};
 use crate::sink::{Observation, Sink};
 use crate::step::{self, Context};
 use crate::verify::VerifiedImage;
@@ -201,7 +200,6 @@ impl ProtocolMachineKernel {
         let session = self.sessions.get(pick.session.index())?;
         // The queue may still hold coroutines of a session that has ended.
         if session.phase != Phase::Active || !self.queue.contains(pick) {
-            self.step_index += u64::from(active(mutant::NOT_READY_COUNTS));
             return None;
         }
         let (_, step, _) = self.step_ready(pick, 1, sink, &mut ());
@@ -234,7 +232,7 @@ impl ProtocolMachineKernel {
                 image: &kernel.images[session.image as usize],
                 config: &kernel.config,
                 clock: kernel.clock,
-                step: kernel.step_index + u64::from(active(mutant::STAMP_LATE)),
+                step: kernel.step_index,
             },
             queue: &mut kernel.queue,
             session,
@@ -243,8 +241,6 @@ impl ProtocolMachineKernel {
         let (who, step) = run.steps(pick.coroutine, steps_max, sink, driver);
         let taken = account.taken;
         drop(account);
-        let free = matches!(step, Step::Blocked(_)) && active(mutant::BLOCKED_IS_FREE);
-        self.step_index -= u64::from(free);
         self.assert_session(pick.session);
         self.assert_steps(taken);
         (who, step, taken)
@@ -306,7 +302,7 @@ impl ProtocolMachineKernel {
     }
 
     fn rest(&self) -> Rest {
-        if self.outstanding > 0 && !active(mutant::IDLE_IS_STUCK) {
+        if self.outstanding > 0 {
             return Rest::Idle;
         }
         if self.active == 0 {
@@ -369,7 +365,6 @@ impl ProtocolMachineKernel {
     #[inline]
     fn assert_session(&self, id: SessionId) {
         if cfg!(debug_assertions)
-            && mutant::is_none_active()
             && let Err(broken) = self.check_session(&self.sessions[id.index()])
         {
             panic!("{broken}");
@@ -380,7 +375,6 @@ impl ProtocolMachineKernel {
     #[inline]
     fn assert_machine(&self) {
         if cfg!(debug_assertions)
-            && mutant::is_none_active()
             && let Err(broken) = self.check()
         {
             panic!("{broken}");
@@ -403,10 +397,10 @@ impl ProtocolMachineKernel {
     ) -> Result<Taken, Refusal> {
         let row = self.image_row(digest).ok_or(Refusal::NoSuchImage)?;
         let max = self.config.sessions_max;
-        if self.sessions.len() >= max as usize + usize::from(active(mutant::SESSIONS_LONG)) {
+        if self.sessions.len() >= max as usize {
             return Err(Refusal::SessionBound { max });
         }
-        if owner.len() > NAME_LEN_MAX + usize::from(active(mutant::OWNER_LONG)) {
+        if owner.len() > NAME_LEN_MAX {
             return Err(Refusal::OwnerTooLong {
                 len: owner.len() as u64,
                 max: NAME_LEN_MAX as u32,
@@ -430,10 +424,6 @@ impl ProtocolMachineKernel {
         self.sessions.push(session);
         self.active += 1;
         for coroutine in 0..len {
-            let coroutine = match active(mutant::OPEN_REVERSED) {
-                false => coroutine,
-                true => len - 1 - coroutine,
-            };
             self.enqueue(Pick {
                 session: id,
                 coroutine: CoroutineId(coroutine),
@@ -495,25 +485,10 @@ impl ProtocolMachineKernel {
                 if has_witnesses {
                     self.witnessed.insert(session);
                 }
-                let pick = Pick { session, coroutine };
-                self.enqueue(pick);
-                if active(mutant::RESUMED_FIRST) {
-                    self.enqueue_others(pick);
-                }
+                self.enqueue(Pick { session, coroutine });
             }
             Resumed::Reissued(effect) => self.keep_last_deadline(effect),
             Resumed::Faulted(_) => self.settle_end(session),
-        }
-    }
-
-    /// Moves every other coroutine to the back, in queue order.
-    fn enqueue_others(&mut self, first: Pick) {
-        let all: Vec<Pick> = self.queue.in_order().collect();
-        for pick in all {
-            if pick != first {
-                self.queue.remove(pick);
-                self.enqueue(pick);
-            }
         }
     }
 
@@ -521,26 +496,18 @@ impl ProtocolMachineKernel {
         let clock = self
             .clock
             .checked_add(ticks)
-            .or_else(|| active(mutant::CLOCK_WRAPS).then(|| self.clock.wrapping_add(ticks)))
-            .or_else(|| active(mutant::CLOCK_SATURATES).then_some(u64::MAX))
             .ok_or(Refusal::ClockOverflow { ticks })?;
         self.clock = clock;
-        if active(mutant::WITNESSES_EXPIRE_FIRST) {
-            self.expire_witnesses(sink);
-        }
         let mut expired = 0;
-        while let Some((deadline, effect)) = self.earliest()
-            && (deadline < clock || deadline == clock && !active(mutant::DEADLINE_EXCLUSIVE))
+        while let Some(&(deadline, effect)) = self.deadlines.first()
+            && deadline <= clock
         {
-            self.deadlines.remove(&(deadline, effect));
+            self.deadlines.pop_first();
             let session = &mut self.sessions[effect.session.index()];
             let cx = Context {
                 image: &self.images[session.image as usize],
                 config: &self.config,
-                clock: match active(mutant::TIMEOUT_AT_DEADLINE) {
-                    false => clock,
-                    true => deadline,
-                },
+                clock,
                 step: self.step_index,
             };
             let before = session.effects.len();
@@ -558,31 +525,15 @@ impl ProtocolMachineKernel {
         Ok(Taken::Advanced { expired })
     }
 
-    /// The effect that times out next.
-    fn earliest(&self) -> Option<(u64, EffectId)> {
-        let first = match active(mutant::TIMEOUT_BY_NUMBER) {
-            false => self.deadlines.first(),
-            true => {
-                let order = |of: &&(u64, EffectId)| (of.0, of.1.number, of.1.session);
-                self.deadlines.iter().min_by_key(order)
-            }
-        };
-        first.copied()
-    }
-
     /// Expires the witnesses that are due, ordered by time, session and number.
     fn expire_witnesses<S: Sink>(&mut self, sink: &mut S) {
         let mut due: Vec<(u64, SessionId, u64)> = Vec::new();
         for id in &self.witnessed {
             let live = self.sessions[id.index()].witnesses.iter();
-            let now = |w: &Witness| w.expires == self.clock && !active(mutant::EXPIRY_EXCLUSIVE);
-            let over = live.take_while(|w| w.expires < self.clock || now(w));
+            let over = live.take_while(|w| w.expires <= self.clock);
             due.extend(over.map(|w| (w.expires, *id, w.number)));
         }
-        match active(mutant::EXPIRY_BY_NUMBER) {
-            false => due.sort_unstable(),
-            true => due.sort_unstable_by_key(|(expires, id, number)| (*expires, *number, *id)),
-        }
+        due.sort_unstable();
         for (_, id, number) in due {
             let session = &mut self.sessions[id.index()];
             let cx = Context {
@@ -606,16 +557,10 @@ impl ProtocolMachineKernel {
     ) -> Result<Taken, Refusal> {
         let no_session = Refusal::NoSuchSession { session: id };
         let session = self.sessions.get_mut(id.index()).ok_or(no_session)?;
-        let ended = session.phase != Phase::Active;
-        let refused = ended || &*session.owner != owner;
-        session.witnesses_issued += u64::from(refused && active(mutant::REFUSED_CANCEL_COUNTS));
-        if ended && active(mutant::CANCEL_PHASE_FIRST) {
-            return Err(Refusal::SessionEnded { session: id });
-        }
-        if &*session.owner != owner && !active(mutant::CANCEL_BY_ANYBODY) {
+        if &*session.owner != owner {
             return Err(Refusal::NotOwner { session: id });
         }
-        if ended {
+        if session.phase != Phase::Active {
             return Err(Refusal::SessionEnded { session: id });
         }
         let cx = Context {

@@ -38,10 +38,6 @@ mod input;
 pub mod invariants;
 mod kernel;
 mod machine;
-#[cfg(not(feature = "mutants"))]
-mod mutant;
-#[cfg(feature = "mutants")]
-pub mod mutant;
 mod outcome;
 mod queue;
 pub mod sample;

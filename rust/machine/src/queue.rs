@@ -6,7 +6,6 @@ use either::Either;
 
 use crate::config::SchedulingPolicy;
 use crate::ids::Pick;
-use crate::mutant::{self, active};
 
 /// Every ready coroutine of every session, each once, in queue order.
 ///
@@ -71,14 +70,7 @@ impl ReadyQueue {
     pub(crate) fn peek(&self) -> Option<Pick> {
         match &self.order {
             Order::Ring(ring) => ring.front().map(|(_, pick)| *pick),
-            Order::Ranked(ranked) => {
-                let (best, first) = ranked.by_rank.first_key_value()?;
-                if active(mutant::TIE_LAST) {
-                    let mut tied = ranked.by_rank.range(..=(best.0, u64::MAX));
-                    return tied.next_back().map(|(_, last)| *last);
-                }
-                Some(*first)
-            }
+            Order::Ranked(ranked) => ranked.by_rank.first_key_value().map(|(_, pick)| *pick),
         }
     }
 
@@ -234,9 +226,7 @@ impl ReadyQueue {
                 before.for_each(|entry| ranked.insert(entry));
             }
         }
-        let backwards = active(mutant::WAVE_MERGED_BACKWARDS);
-        for n in 0..parts.len() {
-            let part = parts[if backwards { parts.len() - 1 - n } else { n }];
+        for part in parts {
             match part.ring() {
                 Some(ring) => {
                     let behind = ring.iter().filter(|(ticket, _)| *ticket >= start);

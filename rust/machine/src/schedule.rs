@@ -9,7 +9,6 @@ use crate::config::SchedulingPolicy;
 use crate::effect::{EffectRequest, Invocation};
 use crate::ids::{CoroutineId, EffectId, Pick};
 use crate::input::{Ingress, Resumed, Step};
-use crate::mutant::{self, active};
 use crate::outcome::Reply;
 use crate::queue::ReadyQueue;
 use crate::session::{Session, Status};
@@ -87,9 +86,7 @@ impl Run<'_, '_> {
                     None
                 }
                 StepKind::Yielded => {
-                    if !active(mutant::YIELD_STAYS) {
-                        self.move_last(who, None);
-                    }
+                    self.move_last(who, None);
                     None
                 }
                 StepKind::Blocked => {
@@ -166,15 +163,11 @@ impl Run<'_, '_> {
     /// Moves the coroutine that stepped behind all others, and behind the one that it made ready.
     #[inline(always)]
     fn move_last(&mut self, who: CoroutineId, woken: Option<CoroutineId>) {
-        let late = active(mutant::WOKEN_LAST);
-        if let Some(woken) = woken.filter(|_| !late) {
+        if let Some(woken) = woken {
             self.enqueue(woken);
         }
         self.remove(who);
         self.enqueue(who);
-        if let Some(woken) = woken.filter(|_| late) {
-            self.enqueue(woken);
-        }
     }
 
     #[inline(always)]
@@ -261,34 +254,27 @@ pub(crate) fn enqueue<'a>(
 }
 
 fn by_priority(session: &Session, coroutine: CoroutineId) -> u8 {
-    let priority = session.coroutines[coroutine.index()].priority;
-    match active(mutant::PRIORITY_LOWEST) {
-        false => u8::MAX - priority,
-        true => priority,
-    }
+    u8::MAX - session.coroutines[coroutine.index()].priority
 }
 
 fn by_token(image: &VerifiedImage, session: &Session, coroutine: CoroutineId) -> u8 {
-    let token = session.holds_token(image, coroutine);
-    u8::from(!token || active(mutant::TOKEN_IGNORED))
+    u8::from(!session.holds_token(image, coroutine))
 }
 
 /// Whether a coroutine that ran stays at the head, to step again.
 #[inline]
 fn keeps(policy: SchedulingPolicy) -> bool {
     match policy {
-        SchedulingPolicy::Cooperative => !active(mutant::COOPERATIVE_TURNS),
-        SchedulingPolicy::RoundRobin => active(mutant::ROUND_ROBIN_STAYS),
-        SchedulingPolicy::Priority | SchedulingPolicy::ProgressAware => false,
+        SchedulingPolicy::Cooperative => true,
+        SchedulingPolicy::RoundRobin
+        | SchedulingPolicy::Priority
+        | SchedulingPolicy::ProgressAware => false,
     }
 }
 
 /// Gives a progress token to the coroutine that can serve this one, which has just blocked on an
 /// edge.
 fn grant_token(queue: &mut ReadyQueue, cx: &Context<'_>, session: &Session, who: CoroutineId) {
-    if active(mutant::TOKEN_IGNORED) || active(mutant::TOKEN_NOT_GRANTED) {
-        return;
-    }
     let Some(Status::Blocked(on)) = session.coroutines.get(who.index()).map(|c| c.status) else {
         return;
     };

@@ -9,7 +9,6 @@ use crate::config::ProtocolMachineConfig;
 use crate::event::End;
 use crate::ids::{CoroutineId, OperationId, Pc, ProgramId, RoleId, SessionId, StateId};
 use crate::input::On;
-use crate::mutant::{self, active};
 use crate::thin_deque::ThinDeque;
 use crate::value::Value;
 use crate::verify::VerifiedImage;
@@ -160,9 +159,7 @@ impl Session {
         // ignored.
         let roles = &roles[..roles.len().min(usize::from(u16::MAX))];
         let coroutines = (0..u16::MAX).zip(roles).map(|(n, role)| {
-            let unnamed = u8::from(active(mutant::UNNAMED_PRIORITY));
-            let priority = config.priorities.get(&role.name).copied();
-            let priority = priority.unwrap_or(unnamed);
+            let priority = config.priorities.get(&role.name).copied().unwrap_or(0);
             Coroutine::start(image, ProgramId(n), Some(RoleId(n)), priority)
         });
         Session {
@@ -247,9 +244,6 @@ impl Session {
     /// which a handler answers.
     pub(crate) fn server(&self, image: &VerifiedImage, on: On) -> Option<CoroutineId> {
         let role = match on {
-            On::Empty(edge) if active(mutant::SERVER_IS_WAITER) => {
-                image.edges().get(edge.index())?.1
-            }
             On::Empty(edge) => image.edges().get(edge.index())?.0,
             On::Full(edge) => image.edges().get(edge.index())?.1,
             On::Effect(_) => return None,

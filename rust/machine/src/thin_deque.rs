@@ -37,11 +37,6 @@ impl<T> ThinDeque<T> {
         self.0.as_mut()?.pop_front()
     }
 
-    /// Removes the last entry.
-    pub(crate) fn pop_back(&mut self) -> Option<T> {
-        self.0.as_mut()?.pop_back()
-    }
-
     /// The entries, first to last.
     pub(crate) fn iter(&self) -> vec_deque::Iter<'_, T> {
         self.0
@@ -83,16 +78,16 @@ mod tests {
     fn an_emptied_queue_equals_a_new_one() {
         let mut queue = ThinDeque::default();
         assert_eq!(size_of_val(&queue), size_of::<usize>());
-        assert!(queue.is_empty() && queue.pop_front().is_none() && queue.pop_back().is_none());
+        assert!(queue.is_empty() && queue.pop_front().is_none());
         queue.push_back(1);
         assert_ne!(queue, ThinDeque::default());
         assert_eq!((queue.len(), queue.front()), (1, Some(&1)));
         queue.push_back(2);
         queue.push_back(3);
         assert_eq!(queue.clone().into_iter().collect::<Vec<_>>(), [1, 2, 3]);
-        assert_eq!((queue.pop_back(), queue.pop_front()), (Some(3), Some(1)));
-        assert_eq!(queue.iter().collect::<Vec<_>>(), [&2]);
-        assert_eq!(queue.pop_front(), Some(2));
+        assert_eq!(queue.pop_front(), Some(1));
+        assert_eq!(queue.iter().collect::<Vec<_>>(), [&2, &3]);
+        assert_eq!((queue.pop_front(), queue.pop_front()), (Some(2), Some(3)));
         assert_eq!(queue, ThinDeque::default());
     }
 }

@@ -15,6 +15,7 @@ mod inputs;
 mod lanes;
 mod lean;
 mod libtest;
+mod mutants;
 mod parity;
 mod problem;
 mod release;
@@ -80,6 +81,12 @@ enum Task {
     /// Run the same cases on the model and on the kernel and compare every byte (default: all
     /// parts)
     Parity(ParityArguments),
+    /// Apply deliberate errors to a copy of the crates; a case of the suite must detect each
+    Mutants {
+        /// Ask the model for every case, and use no answer in the cache
+        #[arg(long)]
+        full: bool,
+    },
     /// Check everything a release depends on, from scratch: proofs, axioms, theorems, corpus,
     /// parity, replays
     Conformance {
@@ -188,7 +195,7 @@ struct ParityArguments {
     /// Compare the types of model and kernel; docs/deviations.md lists the allowed differences
     #[arg(long)]
     types: bool,
-    /// Run the corpus, step by step and in waves, and the mutated kernels
+    /// Run the corpus, step by step and in waves, and the mutants
     #[arg(long)]
     suite: bool,
     /// Run --types and --suite (default)
@@ -256,6 +263,12 @@ fn run_task(task: Task) -> Result<ExitCode, Problem> {
         Task::Parity(arguments) => {
             let parts = arguments.parts(arguments.kept.kept(&tree));
             let reports = parity::lane(&tree, &parts, console);
+            Ok(report::conclude_lane(&reports, started, console))
+        }
+        Task::Mutants { full } => {
+            let shard = None;
+            let kept = KeptArguments { full, shard }.kept(&tree);
+            let reports = mutants::alone(&tree, kept, console);
             Ok(report::conclude_lane(&reports, started, console))
         }
         Task::Conformance { parts } => {

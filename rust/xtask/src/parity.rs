@@ -10,6 +10,7 @@ use antiphon_build_support::process;
 
 use crate::lanes::{self, Job};
 use crate::lean;
+use crate::mutants;
 use crate::problem::Problem;
 use crate::report::Report;
 use crate::tree::Tree;
@@ -17,9 +18,8 @@ use crate::tree::Tree;
 /// The crate that has the tests.
 pub(crate) const PACKAGE: &str = "antiphon-bridge";
 
-/// The test targets of the types and of the mutated kernels. All other targets are the suite.
+/// The test target of the types. All other targets are the suite.
 const TYPES: &str = "types";
-const MUTANTS: &str = "mutants";
 
 /// The test target that compares the generated corpus with the committed digests. It has a separate
 /// line in the table, because `conformance` lists it by name.
@@ -71,8 +71,8 @@ impl Kept {
         Self::AllBut(digits.map_or(0, |digits| (digits % u32::from(SHARDS)) as u8))
     }
 
-    /// Tells the tests, and returns a line for the log.
-    fn apply(
+    /// Sets the variables that the tests read, and returns a line for the log.
+    pub(crate) fn apply(
         self,
         tree: &Tree,
         command: &mut Command,
@@ -104,7 +104,7 @@ impl Kept {
 pub(crate) struct Parts {
     /// The types of both sides, compared with the registry of deviations.
     pub(crate) types: bool,
-    /// The corpus, one step at a time and in waves, and the mutated kernels.
+    /// The corpus, one step at a time and in waves, and the mutants.
     pub(crate) suite: bool,
     /// Ten times as many random cases.
     pub(crate) long: bool,
@@ -136,7 +136,7 @@ pub(crate) fn lane(tree: &Tree, parts: &Parts, console: &mut Console) -> Vec<Rep
     }
     if parts.suite {
         reports.extend(suite(tree, parts, console));
-        reports.push(mutants(tree, parts.kept, console));
+        reports.extend(mutants::lane(tree, parts.kept, console));
     }
     reports
 }
@@ -150,9 +150,8 @@ fn types(tree: &Tree, console: &mut Console) -> Report {
         .report()
 }
 
-/// The suite is compiled without the feature `mutants`, so it compares the kernel that is shipped.
 fn suite(tree: &Tree, parts: &Parts, console: &mut Console) -> Vec<Report> {
-    let targets = targets(tree).filter(|name| ![TYPES, MUTANTS].contains(name));
+    let targets = targets(tree).filter(|name| *name != TYPES);
     let mut command = lanes::cargo_test(tree, targets);
     match parts.kept.apply(tree, &mut command, console) {
         Ok(line) => console.line(&line),
@@ -168,21 +167,6 @@ fn suite(tree: &Tree, parts: &Parts, console: &mut Console) -> Vec<Report> {
     let mut ran = job.test(tree, console, streaming(&mut command));
     let corpus = ran.take("corpus", CORPUS_TARGET);
     vec![ran.report(), corpus]
-}
-
-/// Runs the machine's and the suite's tests of mutated kernels: a test must detect each mutant.
-fn mutants(tree: &Tree, kept: Kept, console: &mut Console) -> Report {
-    let features = format!("{PACKAGE}/mutants,antiphon-machine/mutants");
-    let mut command = lanes::cargo_test(tree, [MUTANTS]);
-    command.args(["--features", &features]);
-    if let Err(problem) = kept.apply(tree, &mut command, console) {
-        return Report::of_check("mutants", Duration::ZERO, Err(problem));
-    }
-    let about = "mutated kernels, each of which a case must detect";
-    Job::new("mutants", about)
-        .streaming()
-        .test(tree, console, streaming(&mut command))
-        .report()
 }
 
 /// Makes the tests print their output while they run.

@@ -7,12 +7,18 @@ use std::path::{Path, PathBuf};
 use antiphon_build_support as support;
 use antiphon_lean_driver as lean_driver;
 
+use crate::mutants::{EditProblem, MutantProblem};
+
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Problem {
     #[error(transparent)]
     Tool(#[from] support::Problem),
     #[error(transparent)]
     Lean(#[from] lean_driver::Problem),
+    #[error(transparent)]
+    Edit(#[from] EditProblem),
+    #[error(transparent)]
+    Mutant(#[from] MutantProblem),
     #[error("`{}` is dynamically linked, but it must run without a loader", path.display())]
     Dynamic { path: PathBuf },
     #[error("`{}` contains the path `{place}` of this machine", module.display())]

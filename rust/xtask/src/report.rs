@@ -122,6 +122,11 @@ impl Report {
         self
     }
 
+    /// The time that the lane took.
+    pub(crate) fn elapsed(&self) -> Duration {
+        self.elapsed
+    }
+
     /// Adds the time of a preparatory step.
     pub(crate) fn after(mut self, first: &Self) -> Self {
         self.elapsed += first.elapsed;

@@ -13,8 +13,9 @@ use crate::width;
 
 /// For each crate, the crates of the workspace it may depend on. A crate that is not listed is a
 /// violation, so a new crate needs a line here first.
-const MAY_USE: [(&str, &[&str]); 12] = [
+const MAY_USE: [(&str, &[&str]); 13] = [
     ("antiphon-build-support", &[]),
+    ("antiphon-mutants", &[]),
     ("antiphon-lean-driver", &["antiphon-build-support"]),
     ("antiphon-codec", &[]),
     ("antiphon-machine", &["antiphon-codec"]),
@@ -62,8 +63,12 @@ const MAY_USE: [(&str, &[&str]); 12] = [
 /// For each crate, the crates that only its tests may also depend on. The two crates must be of the
 /// same level: neither may link the other.
 const TESTS_MAY_USE: [(&str, &[&str]); 2] = [
-    // The bridge's tests keep the model's answers in the cache.
-    ("antiphon-bridge", &["antiphon-build-support"]),
+    // The bridge's tests keep the model's answers in the cache. Its program for mutants activates
+    // them.
+    (
+        "antiphon-bridge",
+        &["antiphon-build-support", "antiphon-mutants"],
+    ),
     // The guest's tests compile and run the protocols that it ships.
     ("antiphon-guest", &["antiphon-language"]),
 ];

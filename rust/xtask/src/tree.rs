@@ -163,7 +163,8 @@ impl Package {
     }
 }
 
-fn cargo_at(place: &Path, name: &str) -> Command {
+/// `cargo NAME` in a directory, with the cargo that started this program.
+pub(crate) fn cargo_at(place: &Path, name: &str) -> Command {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
     let mut command = Command::new(cargo);
     command.current_dir(place).arg(name);

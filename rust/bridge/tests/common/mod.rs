@@ -6,18 +6,44 @@
     reason = "a successful run prints its figures; each test uses a part of this module"
 )]
 
-use std::path::PathBuf;
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use antiphon_bridge::answers::{Answers, Digest, Shard};
 use antiphon_bridge::case::Case;
 use antiphon_bridge::compare::Divergence;
 use antiphon_bridge::coverage::Coverage;
+use antiphon_bridge::fixture::read_fixtures;
 use antiphon_bridge::oracle::Oracle;
 use antiphon_bridge::output::OUTPUT_TAG;
+use antiphon_bridge::recording::case_of_recording;
 use antiphon_bridge::run::ActionOut;
 use antiphon_build_support::cache::{Cache, Key, KeyBuilder, Table};
 use antiphon_build_support::console::Console;
+
+/// The random cases of every run of the suite.
+pub(crate) const RANDOM_CASES: u64 = 2_000;
+
+/// The cases that once differed. There may be none.
+pub(crate) fn regressions(root: &Path) -> Vec<Case> {
+    let cases = read_fixtures(&root.join("fixtures/parity/regressions"));
+    cases.unwrap_or_else(|error| panic!("{error}"))
+}
+
+/// The cases of recorded sessions: one of a sample protocol, and those with a guest.
+pub(crate) fn recordings(root: &Path) -> Vec<Case> {
+    let mut paths = vec![root.join("fixtures/recordings/v1/ping-pong.rec")];
+    let folder = fs::read_dir(root.join("fixtures/parity/recordings")).expect("the folder exists");
+    paths.extend(folder.map(|entry| entry.expect("the file can be read").path()));
+    paths.sort();
+    let case = |path: &PathBuf| {
+        let bytes = fs::read(path).expect("the file can be read");
+        let name = path.file_name().unwrap_or_default().to_string_lossy();
+        case_of_recording(&name, &bytes).unwrap_or_else(|error| panic!("{name}: {error}"))
+    };
+    paths.iter().map(case).collect()
+}
 
 /// The program that runs the model. It is in the target folder, which is found from the path of the
 /// test's own program.

@@ -12,7 +12,6 @@ use crate::event::ObsEvent;
 use crate::ids::{CoroutineId, EffectId, Pick, SessionId};
 use crate::input::{Resumed, Step};
 use crate::kernel::ProtocolMachineKernel;
-use crate::mutant::{self, active};
 use crate::outcome::Reply;
 use crate::queue::{Queued, ReadyQueue};
 use crate::schedule::{Driver, Run};
@@ -153,7 +152,7 @@ impl ProtocolMachineKernel {
             let taken = &mut taken[pick.session.index()];
             if *taken {
                 planned.session_taken += 1;
-            } else if picks.len() >= width as usize + usize::from(active(mutant::WAVE_WIDE)) {
+            } else if picks.len() >= width as usize {
                 planned.width_reached += 1;
             } else {
                 *taken = true;
@@ -204,18 +203,16 @@ impl ProtocolMachineKernel {
             queue,
             picks,
         } = certificate;
-        if *step_index != self.step_index && !active(mutant::WAVE_STEP_UNCHECKED) {
+        if *step_index != self.step_index {
             return Err(WaveRefusal::Step {
                 expected: self.step_index,
                 got: *step_index,
             });
         }
-        if !active(mutant::WAVE_QUEUE_UNCHECKED) {
-            self.check_queue(queue)?;
-        }
+        self.check_queue(queue)?;
         let first = picks.first().ok_or(WaveRefusal::NoPicks)?.pick;
         let expected = self.ready_in(self.queue.by_preference()).next();
-        if expected != Some(first) && !active(mutant::WAVE_FIRST_UNCHECKED) {
+        if expected != Some(first) {
             let got = first;
             return Err(WaveRefusal::FirstPick { expected, got });
         }
@@ -248,12 +245,10 @@ impl ProtocolMachineKernel {
                 return Err(WaveRefusal::NoQuantum { row });
             }
             let expected = next.get(claimed.pick.session.index()).copied().flatten();
-            let ignored = active(mutant::WAVE_NEXT_UNCHECKED) && expected.is_some();
-            if expected != Some(claimed.pick.coroutine) && !ignored {
+            if expected != Some(claimed.pick.coroutine) {
                 return Err(WaveRefusal::NotNext { row, expected });
             }
-            let ignored = active(mutant::WAVE_FOOTPRINT_UNCHECKED);
-            if self.footprint(claimed.pick) != claimed.footprint && !ignored {
+            if self.footprint(claimed.pick) != claimed.footprint {
                 return Err(WaveRefusal::Footprint { row });
             }
         }
@@ -344,10 +339,7 @@ impl ProtocolMachineKernel {
                 continue;
             };
             for ObsEvent { mut stamp, event } in buffer.events.drain(..) {
-                stamp.step += match active(mutant::WAVE_STAMPED_ALONE) {
-                    false => self.step_index,
-                    true => start,
-                };
+                stamp.step += self.step_index;
                 let (stamp, event) = (&stamp, &event);
                 sink.observe(Observation::Event { stamp, event });
             }
@@ -408,9 +400,7 @@ fn jobs<'a>(
 /// Checks that no two picks share a lane or a session. Two such picks share no part of the machine,
 /// because a footprint contains parts of its own session only.
 fn check_apart(picks: &[WavePick]) -> Result<(), WaveRefusal> {
-    if let Some(lane) = twice(picks.iter().map(|p| p.lane))
-        && !active(mutant::WAVE_LANES_UNCHECKED)
-    {
+    if let Some(lane) = twice(picks.iter().map(|p| p.lane)) {
         return Err(WaveRefusal::LaneTwice { lane });
     }
     match twice(picks.iter().map(|p| p.pick.session)) {
@@ -506,7 +496,7 @@ impl<'a> Job<'a> {
     fn run_with<S: Sink>(&mut self, sink: &mut S) -> Step {
         let mut cx = self.context();
         let JobBuffer { queue, steps, .. } = &mut *self.buffer;
-        let quantum = u64::from(self.quantum) + u64::from(active(mutant::WAVE_QUANTUM_LONG));
+        let quantum = u64::from(self.quantum);
         let (mut who, mut taken) = (self.pick.coroutine, 0);
         let mut driver = Recorded(steps);
         let mut run = Run {
@@ -519,7 +509,7 @@ impl<'a> Job<'a> {
             run.cx.step = *run.taken;
             let left = quantum - *run.taken;
             let (_, step) = run.steps(who, left, sink, &mut driver);
-            let asks = matches!(step, Step::Effect(_)) && !active(mutant::WAVE_ASKS_ON);
+            let asks = matches!(step, Step::Effect(_));
             let ended = run.session.phase != Phase::Active;
             if asks || ended || *run.taken >= quantum {
                 return step;

@@ -11,9 +11,6 @@ pub(super) fn invoke<S: Sink>(
     sink: &mut S,
 ) -> Attempt {
     let coroutine = &mut s.coroutines[who.index()];
-    if active(mutant::INVOKE_DST_FIRST) {
-        register(coroutine, invocation.dst)?;
-    }
     let operation = operation(cx.image, invocation.operation)?;
     let is_check = matches!(operation.class, Class::Check);
     if is_check != invocation.witness.is_some() || operation.args.len() != invocation.args.len() {
@@ -24,10 +21,7 @@ pub(super) fn invoke<S: Sink>(
         register(coroutine, witness)?;
     }
     for (arg, sort) in invocation.args.iter().zip(&operation.args) {
-        let value = register(coroutine, *arg)?;
-        if !active(mutant::ARGUMENT_UNCHECKED) {
-            admit(cx, value, *sort)?;
-        }
+        admit(cx, register(coroutine, *arg)?, *sort)?;
     }
 
     coroutine.status = Status::Blocked(On::Effect(s.effects_issued));
@@ -54,17 +48,8 @@ fn operation(image: &VerifiedImage, id: OperationId) -> Result<&Operation, Fault
 /// When an effect that is issued now times out; `None`: never.
 #[inline]
 fn deadline(cx: &Context<'_>, operation: &Operation) -> Option<u64> {
-    let budget = match active(mutant::BUDGET_OF_MACHINE) {
-        false => operation.budget.or(cx.config.effect_budget),
-        true => cx.config.effect_budget.or(operation.budget),
-    };
-    budget.map(|ticks| {
-        let ticks = ticks.saturating_add(u64::from(active(mutant::BUDGET_LONG)));
-        match active(mutant::DEADLINE_WRAPS) {
-            false => cx.clock.saturating_add(ticks),
-            true => cx.clock.wrapping_add(ticks),
-        }
-    })
+    let budget = operation.budget.or(cx.config.effect_budget);
+    budget.map(|ticks| cx.clock.saturating_add(ticks))
 }
 
 /// Adds an effect to the outstanding ones. They are ordered by number, because numbers only grow.
@@ -100,7 +85,7 @@ pub fn resume<S: Sink>(
         number,
     };
     let Some(at) = s.effects.iter().position(|e| e.number == number) else {
-        return not_outstanding(s, id);
+        return Err(not_outstanding(s, id));
     };
     let effect = s.effects[at];
     let coroutine = s.coroutines.get(effect.coroutine.index());
@@ -128,8 +113,8 @@ pub(crate) fn take_in<S: Sink>(
     let operation = &cx.image.image().operations[effect.operation.index()];
     let failure = match outcome {
         Outcome::Success(value) => match admit(cx, value, operation.result) {
-            Err(fault) if !active(mutant::RESULT_UNCHECKED) => violation(fault),
-            Ok(()) | Err(_) => {
+            Err(fault) => violation(fault),
+            Ok(()) => {
                 succeed(cx, s, &effect, invocation, value, sink);
                 return Resumed::Ready(effect.coroutine);
             }
@@ -139,33 +124,22 @@ pub(crate) fn take_in<S: Sink>(
     apply_failure(cx, s, effect, invocation, failure, sink)
 }
 
-/// The outcome of an effect that is not outstanding.
+/// Why an outcome is refused whose effect is not outstanding.
 #[cold]
-fn not_outstanding(s: &mut Session, id: EffectId) -> Result<Resumed, Refusal> {
-    let issued = s.effects_issued + u64::from(active(mutant::NEVER_ISSUED_IS_LATE));
-    let late = id.number < issued && !active(mutant::LATE_IS_NEVER_ISSUED);
-    if late && active(mutant::LATE_ACCEPTED) {
-        return Ok(Resumed::Reissued(id));
-    }
-    s.events += u64::from(late && active(mutant::LATE_COUNTS));
-    Err(match late {
+fn not_outstanding(s: &Session, id: EffectId) -> Refusal {
+    match id.number < s.effects_issued {
         true => Refusal::Late { effect: id },
         false => Refusal::NeverIssued { effect: id },
-    })
+    }
 }
 
 /// The failure for a result that the operation does not allow.
 #[cold]
 fn violation(fault: Fault) -> Failure {
-    let kind = match active(mutant::CONTRACT_KIND) {
-        false => FailureKind::ContractViolation,
-        true => FailureKind::InvalidInput,
-    };
-    let detail = match active(mutant::CONTRACT_TEXT) {
-        false => std::sync::Arc::from(fault.to_string()),
-        true => std::sync::Arc::from(""),
-    };
-    Failure { kind, detail }
+    Failure {
+        kind: FailureKind::ContractViolation,
+        detail: std::sync::Arc::from(fault.to_string()),
+    }
 }
 
 #[inline(always)]
@@ -216,24 +190,11 @@ fn apply_failure<S: Sink>(
         failure,
     });
     let operation = &cx.image.image().operations[effect.operation.index()];
-    let worth = kind == FailureKind::Unavailable || active(mutant::RETRY_ANY_KIND);
-    let retries = u16::from(operation.retries) + u16::from(active(mutant::RETRIES_LONG));
-    let asked = u16::from(effect.attempt) + u16::from(active(mutant::RETRIES_SHORT));
-    if worth && asked < retries {
-        let attempt = match active(mutant::RETRY_SAME_ATTEMPT) {
-            false => effect.attempt.saturating_add(1),
-            true => effect.attempt,
-        };
+    if kind == FailureKind::Unavailable && effect.attempt < operation.retries {
         // The budget covers all attempts, so the deadline stays.
-        let deadline = match active(mutant::RETRY_NEW_DEADLINE) {
-            false => effect.deadline,
-            true => deadline(cx, operation),
-        };
-        s.effects_issued -= u64::from(active(mutant::RETRY_SAME_NUMBER));
         let again = Effect {
             number: s.effects_issued,
-            deadline,
-            attempt,
+            attempt: effect.attempt.saturating_add(1),
             ..effect
         };
         issue(cx, s, again, sink);
@@ -242,10 +203,7 @@ fn apply_failure<S: Sink>(
         return Resumed::Reissued(EffectId { session, number });
     }
     let cause = Fault::EffectFailed { number, kind };
-    let branch = invocation
-        .on_failure
-        .filter(|_| !active(mutant::FAILURE_BRANCH_IGNORED));
-    let Some(target) = branch else {
+    let Some(target) = invocation.on_failure else {
         fail(cx, s, who, cause, sink);
         return Resumed::Faulted(cause);
     };
@@ -256,8 +214,7 @@ fn apply_failure<S: Sink>(
         }
     });
     let coroutine = &mut s.coroutines[who.index()];
-    coroutine.registers[invocation.dst.index()] =
-        Value::Nat(kind.code() + u64::from(active(mutant::FAILURE_CODE)));
+    coroutine.registers[invocation.dst.index()] = Value::Nat(kind.code());
     coroutine.pc = target;
     coroutine.status = Status::Ready;
     Resumed::Ready(who)
@@ -271,13 +228,8 @@ fn issue_witness<S: Sink>(
     kind: WitnessKind,
     sink: &mut S,
 ) -> u64 {
-    let len = s.witnesses.len() + usize::from(active(mutant::WITNESSES_SHORT));
-    let max = cx.config.witnesses_max.max(1) as usize;
-    if len >= max + usize::from(active(mutant::WITNESSES_LONG))
-        && let Some(oldest) = match active(mutant::WITNESS_NEWEST) {
-            false => s.witnesses.pop_front(),
-            true => s.witnesses.pop_back(),
-        }
+    if s.witnesses.len() >= cx.config.witnesses_max.max(1) as usize
+        && let Some(oldest) = s.witnesses.pop_front()
     {
         let event = Event::WitnessExpired {
             witness: oldest.number,
@@ -286,11 +238,9 @@ fn issue_witness<S: Sink>(
     }
     let number = s.witnesses_issued;
     s.witnesses_issued += 1;
-    let expires = cx.clock.saturating_add(cx.config.witness_ttl);
-    let expires = expires.saturating_add(u64::from(active(mutant::TTL_LONG)));
     s.witnesses.push_back(Witness {
         number,
-        expires,
+        expires: cx.clock.saturating_add(cx.config.witness_ttl),
         effect,
         kind,
     });
@@ -306,14 +256,11 @@ pub(crate) fn expire<S: Sink>(
 ) -> Option<Resumed> {
     s.effects.iter().find(|e| e.number == number)?;
     let witness = issue_witness(cx, s, number, WitnessKind::Timeout, sink);
-    let issued = Event::TimeoutIssued { number, witness };
+    emit(cx, s.id, &mut s.events, sink, || Event::TimeoutIssued {
+        number,
+        witness,
+    });
     let mut outcome = Outcome::failure(FailureKind::Timeout, "");
-    if active(mutant::FAILED_BEFORE_TIMEOUT) {
-        let resumed = resume(cx, s, number, &mut outcome, sink);
-        emit(cx, s.id, &mut s.events, sink, || issued);
-        return resumed.ok();
-    }
-    emit(cx, s.id, &mut s.events, sink, || issued);
     resume(cx, s, number, &mut outcome, sink).ok()
 }
 

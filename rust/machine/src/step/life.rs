@@ -26,9 +26,6 @@ pub(super) fn spawn<S: Sink>(
     } = *child;
     let max = cx.config.coroutines_max;
     let parent = &s.coroutines[who.index()];
-    if active(mutant::SPAWN_BOUND_FIRST) && s.coroutines.len() >= usize::from(max) {
-        return Err(Fault::CoroutineBound { max });
-    }
     register(parent, dst)?;
     if cx.image.image().programs.get(program.index()).is_none() {
         return Err(Fault::NoSuchRow {
@@ -36,24 +33,11 @@ pub(super) fn spawn<S: Sink>(
             index: program.0.into(),
         });
     }
-    let priority = match active(mutant::SPAWN_NO_PRIORITY) {
-        false => parent.priority,
-        true => 0,
-    };
-    let mut child = Coroutine::start(cx.image, program, None, priority);
-    if active(mutant::SPAWN_ENDPOINT)
-        && let Some(first) = child.registers.first_mut()
-    {
-        *first = Value::Endpoint(RoleId(0));
-    }
+    let mut child = Coroutine::start(cx.image, program, None, parent.priority);
     for (slot, arg) in (0..=u8::MAX).zip(args) {
         *register_mut(&mut child, Reg(slot))? = register(parent, *arg)?.clone();
     }
-    let len = match active(mutant::SPAWN_LIVE_ONLY) {
-        false => s.coroutines.len() + usize::from(active(mutant::SPAWN_SHORT)),
-        true => usize::from(s.live),
-    };
-    if len >= usize::from(max) + usize::from(active(mutant::SPAWN_LONG)) {
+    if s.coroutines.len() >= usize::from(max) {
         return Err(Fault::CoroutineBound { max });
     }
 
@@ -103,12 +87,11 @@ pub(super) fn halt<S: Sink>(
     sink: &mut S,
 ) -> Result<(), Fault> {
     for role in 0..s.endpoints.len() {
-        if s.endpoints[role].holder == who && !active(mutant::HALT_ENDPOINTS_UNCHECKED) {
+        if s.endpoints[role].holder == who {
             at_end(cx, s, RoleId(role as u16))?;
         }
     }
-    let last = s.live == 1 && !active(mutant::HALT_EDGES_UNCHECKED);
-    if last || active(mutant::HALT_EDGES_ALWAYS) {
+    if s.live == 1 {
         edges_empty(s)?;
     }
     s.coroutines[who.index()].status = Status::Halted;
@@ -124,17 +107,10 @@ pub(super) fn halt<S: Sink>(
 
 #[inline(never)]
 pub(super) fn close<S: Sink>(cx: &Context<'_>, s: &mut Session, sink: &mut S) -> Result<(), Fault> {
-    if active(mutant::CLOSE_EDGES_FIRST) {
-        edges_empty(s)?;
+    for role in 0..s.endpoints.len() {
+        at_end(cx, s, RoleId(role as u16))?;
     }
-    if !active(mutant::CLOSE_ENDPOINTS_UNCHECKED) {
-        for role in 0..s.endpoints.len() {
-            at_end(cx, s, RoleId(role as u16))?;
-        }
-    }
-    if !active(mutant::CLOSE_EDGES_UNCHECKED) {
-        edges_empty(s)?;
-    }
+    edges_empty(s)?;
     finish(cx, s, sink);
     Ok(())
 }
@@ -155,74 +131,53 @@ pub(super) fn fail<S: Sink>(
     fault: Fault,
     sink: &mut S,
 ) {
-    let coroutine = &mut s.coroutines[who.index()];
-    coroutine.status = Status::Faulted;
-    if active(mutant::FAULT_MOVES_ON) {
-        coroutine.pc = Pc(coroutine.pc.0.saturating_add(1));
-    }
-    let entered = Event::FailureBranchEntered {
-        coroutine: who,
-        cause: fault,
-    };
-    let faulted = Event::Faulted {
+    s.coroutines[who.index()].status = Status::Faulted;
+    emit(cx, s.id, &mut s.events, sink, || {
+        Event::FailureBranchEntered {
+            coroutine: who,
+            cause: fault,
+        }
+    });
+    emit(cx, s.id, &mut s.events, sink, || Event::Faulted {
         coroutine: who,
         fault,
-    };
-    let (first, second) = match active(mutant::ENTERED_AFTER_FAULTED) {
-        false => (entered, faulted),
-        true => (faulted, entered),
-    };
-    emit(cx, s.id, &mut s.events, sink, || first);
-    emit(cx, s.id, &mut s.events, sink, || second);
+    });
     end(cx, s, End::Faulted, sink);
 }
 
 /// Ends the session: invalidates its outstanding effects and expires its witnesses.
 pub(super) fn end<S: Sink>(cx: &Context<'_>, s: &mut Session, how: End, sink: &mut S) {
-    let terminal = Event::SessionTerminal { end: how };
-    if active(mutant::TERMINAL_FIRST) {
-        emit(cx, s.id, &mut s.events, sink, || terminal.clone());
-    }
     for effect in std::mem::take(&mut s.effects) {
         let event = Event::EffectInvalidated {
             number: effect.number,
         };
         emit(cx, s.id, &mut s.events, sink, || event);
     }
-    let witnesses = match active(mutant::TERMINAL_KEEPS_WITNESSES) {
-        false => std::mem::take(&mut s.witnesses),
-        true => Default::default(),
-    };
-    for witness in witnesses {
+    for witness in std::mem::take(&mut s.witnesses) {
         let event = Event::WitnessExpired {
             witness: witness.number,
         };
         emit(cx, s.id, &mut s.events, sink, || event);
     }
     s.phase = Phase::Terminal(how);
-    s.epoch += u64::from(!active(mutant::EPOCH_STAYS));
-    let advanced = Event::EpochAdvanced { epoch: s.epoch };
-    let (first, second) = match active(mutant::EPOCH_FIRST) {
-        false => (terminal, advanced),
-        true => (advanced, terminal),
-    };
-    if !active(mutant::TERMINAL_FIRST) {
-        emit(cx, s.id, &mut s.events, sink, || first);
-    }
-    emit(cx, s.id, &mut s.events, sink, || second);
+    s.epoch += 1;
+    emit(cx, s.id, &mut s.events, sink, || Event::SessionTerminal {
+        end: how,
+    });
+    emit(cx, s.id, &mut s.events, sink, || Event::EpochAdvanced {
+        epoch: s.epoch,
+    });
 }
 
 /// Cancels the session, which must be active.
 pub(crate) fn cancel<S: Sink>(cx: &Context<'_>, s: &mut Session, sink: &mut S) {
     let witness = s.witnesses_issued;
-    s.witnesses_issued += u64::from(!active(mutant::CANCEL_TAKES_NO_NUMBER));
-    let requested = Event::CancellationRequested { witness };
-    let cancelled = Event::Cancelled { witness };
-    let (first, second) = match active(mutant::CANCELLED_FIRST) {
-        false => (requested, cancelled),
-        true => (cancelled, requested),
-    };
-    emit(cx, s.id, &mut s.events, sink, || first);
-    emit(cx, s.id, &mut s.events, sink, || second);
+    s.witnesses_issued += 1;
+    emit(cx, s.id, &mut s.events, sink, || {
+        Event::CancellationRequested { witness }
+    });
+    emit(cx, s.id, &mut s.events, sink, || Event::Cancelled {
+        witness,
+    });
     end(cx, s, End::Cancelled, sink);
 }

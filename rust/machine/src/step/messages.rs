@@ -4,10 +4,7 @@ use super::*;
 
 pub(super) fn chosen_arm<'a>(selector: &Value, arms: &'a [Arm]) -> Result<&'a Arm, Fault> {
     let got = number(selector)?;
-    let arm = match active(mutant::ARMS_LAST) {
-        false => arms.iter().find(|arm| u64::from(arm.label.0) == got),
-        true => arms.iter().rfind(|arm| u64::from(arm.label.0) == got),
-    };
+    let arm = arms.iter().find(|arm| u64::from(arm.label.0) == got);
     arm.ok_or(Fault::SelectorOutside { got })
 }
 
@@ -31,9 +28,6 @@ pub(super) fn send<S: Sink>(
     // Each table is located once: it is stored in the session or on the heap.
     let (endpoints, coroutines) = (&mut s.endpoints[..], &mut s.coroutines[..]);
     let coroutine = &mut coroutines[who.index()];
-    if active(mutant::SEND_VALUE_FIRST) {
-        register(coroutine, message.val)?;
-    }
     let (role, point) = endpoint(cx, endpoints, coroutine, who, message.chan, Action::Send)?;
     let label = message.label;
     let transition = point
@@ -46,19 +40,14 @@ pub(super) fn send<S: Sink>(
             got: label,
         })?;
     let payload = register(coroutine, message.val)?;
-    if !active(mutant::SENT_UNCHECKED) {
-        admit(cx, payload, transition.sort)?;
-    }
+    admit(cx, payload, transition.sort)?;
     let no_edge = Fault::NoSuchRow {
         table: Table::Edges,
         index: point.edge.0.into(),
     };
     let edge = s.edges.get_mut(point.edge.index()).ok_or(no_edge)?;
-    let len = edge.queue.len() + usize::from(active(mutant::BUFFER_SHORT));
-    if len >= cx.config.buffer_len_max as usize + usize::from(active(mutant::BUFFER_LONG)) {
-        let on = On::Full(point.edge);
-        edge.sent += u64::from(active(mutant::SEQUENCE_EARLY));
-        coroutine.status = Status::Blocked(on);
+    if edge.queue.len() >= cx.config.buffer_len_max as usize {
+        coroutine.status = Status::Blocked(On::Full(point.edge));
         return Ok(StepKind::Blocked);
     }
 
@@ -71,7 +60,7 @@ pub(super) fn send<S: Sink>(
             sequence: edge.sent,
             payload: payload.clone(),
         };
-        match message.chosen && !active(mutant::OFFER_IS_SENT) {
+        match message.chosen {
             true => Event::Offered(event),
             false => Event::Sent(event),
         }
@@ -80,10 +69,7 @@ pub(super) fn send<S: Sink>(
     edge.sent += 1;
     endpoints[role.index()].state = transition.next;
     coroutine.pc = message.next;
-    let woken = match active(mutant::RECEIVER_NOT_WOKEN) {
-        false => wake(endpoints, coroutines, point.peer, On::Empty(point.edge)),
-        true => None,
-    };
+    let woken = wake(endpoints, coroutines, point.peer, On::Empty(point.edge));
     Ok(StepKind::Ran(woken))
 }
 
@@ -106,13 +92,7 @@ impl Next<'_> {
     fn target(&self, got: LabelId) -> Option<Pc> {
         match self {
             Next::Only(label, pc) => (got == *label).then_some(*pc),
-            Next::Table(table) => {
-                let row = match active(mutant::CHOICE_LAST) {
-                    false => table.iter().find(|row| row.0 == got),
-                    true => table.iter().rfind(|row| row.0 == got),
-                };
-                row.map(|row| row.1)
-            }
+            Next::Table(table) => table.iter().find(|row| row.0 == got).map(|row| row.1),
         }
     }
 
@@ -136,20 +116,14 @@ pub(super) fn receive<S: Sink>(
     let (endpoints, coroutines) = (&mut s.endpoints[..], &mut s.coroutines[..]);
     let coroutine = &mut coroutines[who.index()];
     let (role, point) = endpoint(cx, endpoints, coroutine, who, message.chan, Action::Receive)?;
-    if !active(mutant::RECEIVE_DST_LATE) {
-        register(coroutine, message.dst)?;
-    }
+    register(coroutine, message.dst)?;
     let no_edge = Fault::NoSuchRow {
         table: Table::Edges,
         index: point.edge.0.into(),
     };
     let edge = s.edges.get_mut(point.edge.index()).ok_or(no_edge)?;
     let Some(parcel) = edge.queue.front() else {
-        let on = On::Empty(point.edge);
-        coroutine.status = Status::Blocked(on);
-        if active(mutant::BLOCKED_MOVES_ON) {
-            coroutine.pc = Pc(coroutine.pc.0.saturating_add(1));
-        }
+        coroutine.status = Status::Blocked(On::Empty(point.edge));
         return Ok(StepKind::Blocked);
     };
     let slot = register_mut(coroutine, message.dst)?;
@@ -169,11 +143,10 @@ pub(super) fn receive<S: Sink>(
     })?;
     // The sender's automaton determined the payload's sort; the receiver's may require another.
     let sorts = &cx.image.image().sorts;
-    if !parcel.payload.is_of(transition.sort, sorts) && !active(mutant::RECEIVED_UNCHECKED) {
-        let got = parcel.payload.form();
+    if !parcel.payload.is_of(transition.sort, sorts) {
         return Err(Fault::WrongSort {
             expected: transition.sort,
-            got,
+            got: parcel.payload.form(),
         });
     }
 
@@ -189,10 +162,7 @@ pub(super) fn receive<S: Sink>(
     edge.queue.receive(slot);
     endpoints[role.index()].state = transition.next;
     coroutine.pc = pc;
-    let woken = match active(mutant::SENDER_NOT_WOKEN) {
-        false => wake(endpoints, coroutines, point.peer, On::Full(point.edge)),
-        true => None,
-    };
+    let woken = wake(endpoints, coroutines, point.peer, On::Full(point.edge));
     Ok(StepKind::Ran(woken))
 }
 
@@ -207,11 +177,7 @@ fn wake(
 ) -> Option<CoroutineId> {
     let holder = endpoints.get(peer.index())?.holder;
     let coroutine = coroutines.get_mut(holder.index())?;
-    let any = matches!(
-        coroutine.status,
-        Status::Blocked(On::Empty(_) | On::Full(_))
-    );
-    if coroutine.status == Status::Blocked(on) || any && active(mutant::WAKES_ANY_WAITER) {
+    if coroutine.status == Status::Blocked(on) {
         coroutine.status = Status::Ready;
         return Some(holder);
     }

@@ -18,7 +18,6 @@ use crate::fault::{Action, Fault, Refusal, Table};
 use crate::ids::{CoroutineId, EffectId, LabelId, OperationId, Pc, ProgramId, Reg, RoleId};
 use crate::image::{Arm, Class, Instruction, Operation};
 use crate::input::{On, Resumed, Step, Stepped};
-use crate::mutant::{self, active};
 use crate::outcome::{Failure, FailureKind, Outcome};
 use crate::session::{Coroutine, Effect, Endpoint, Phase, Session, Status, Witness, WitnessKind};
 use crate::sink::{Observation, Sink};
@@ -259,8 +258,7 @@ fn execute<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &
                 next,
             };
             let coroutine = spawn(cx, s, who, &child, sink)?;
-            let woken = (!active(mutant::SPAWNED_SLEEPS)).then_some(coroutine);
-            Ok(StepKind::Ran(woken))
+            Ok(StepKind::Ran(Some(coroutine)))
         }
         Instruction::Set { dst, value } => {
             *register_mut(coroutine, *dst)? = value.clone();
@@ -268,9 +266,6 @@ fn execute<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &
             Ok(StepKind::Ran(None))
         }
         Instruction::Move { dst, src } => {
-            if active(mutant::MOVE_DST_FIRST) {
-                register(coroutine, *dst)?;
-            }
             let value = register(coroutine, *src)?.clone();
             *register_mut(coroutine, *dst)? = value;
             coroutine.pc = next;
@@ -282,10 +277,7 @@ fn execute<S: Sink>(cx: &Context<'_>, s: &mut Session, who: CoroutineId, sink: &
         }
         Instruction::Branch { cond, table } => {
             let got = number(register(coroutine, *cond)?)?;
-            let row = match active(mutant::BRANCH_LAST) {
-                false => table.iter().find(|row| row.0 == got),
-                true => table.iter().rfind(|row| row.0 == got),
-            };
+            let row = table.iter().find(|row| row.0 == got);
             coroutine.pc = row.ok_or(Fault::NoSuchBranch { got })?.1;
             Ok(StepKind::Ran(None))
         }
@@ -326,9 +318,8 @@ fn register_mut(coroutine: &mut Coroutine, register: Reg) -> Result<&mut Value, 
 fn number(value: &Value) -> Result<u64, Fault> {
     match value {
         Value::Nat(n) => Ok(*n),
-        Value::Bool(b) if !active(mutant::BOOL_IS_NO_NUMBER) => Ok(u64::from(*b)),
+        Value::Bool(b) => Ok(u64::from(*b)),
         Value::Unit
-        | Value::Bool(_)
         | Value::Int(_)
         | Value::Text(_)
         | Value::Bytes(_)
@@ -350,8 +341,7 @@ fn admit(cx: &Context<'_>, value: &Value, sort: crate::ids::SortId) -> Result<()
     }
     let max = cx.config.payload_len_max;
     let len = value.encoded_len();
-    let over = len + u64::from(active(mutant::PAYLOAD_SHORT));
-    if over > u64::from(max) + u64::from(active(mutant::PAYLOAD_LONG)) {
+    if len > u64::from(max) {
         return Err(Fault::PayloadTooLarge { len, max });
     }
     Ok(())

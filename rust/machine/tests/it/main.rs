@@ -1,7 +1,7 @@
 //! The machine's integration tests, in one program: a program for each file would link the machine
 //! a dozen times.
 //!
-//! `allocation` and `mutants` are programs of their own; their first lines say why.
+//! `allocation` is a program of its own; its first lines say why.
 
 #[path = "../common/mod.rs"]
 mod common;
