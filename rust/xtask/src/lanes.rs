@@ -7,6 +7,7 @@ use std::time::Duration;
 use antiphon_build_support::console::Console;
 use antiphon_build_support::{self as support, process};
 
+use crate::dependencies::{self, Seeded};
 use crate::libtest::{LibTest, Target};
 use crate::problem::Problem;
 use crate::report::{Report, Tally};
@@ -27,6 +28,9 @@ const SCHEMA_TARGET: &str = "schema (tests/schema.rs)";
 
 /// The test target that runs Lean for minutes on recordings of the command-line program.
 const CERTIFY: &str = "certify";
+
+/// The lanes that compile no Rust.
+const COMPILE_NOTHING: [&str; 5] = ["setup", "tidy", "downloads", "fmt", "lean"];
 
 /// A lane. Some lanes give several reports.
 struct Lane {
@@ -124,6 +128,7 @@ fn select(requested: &[String]) -> Vec<&'static Lane> {
 /// Runs the named lanes, or all if none is named, and prints which lanes were not requested.
 pub(crate) fn run(tree: &Tree, requested: &[String]) -> Vec<Report> {
     let lanes = select(requested);
+    let seeded = seed(tree, &lanes);
     let reports = if let [lane] = lanes[..] {
         // The output of a single lane need not be kept back.
         let mut console = Console::stdout();
@@ -146,8 +151,30 @@ pub(crate) fn run(tree: &Tree, requested: &[String]) -> Vec<Report> {
     let others: Vec<&str> = names().into_iter().filter(|n| !is_selected(n)).collect();
     if !others.is_empty() {
         println!("\nnot requested: {}", others.join(", "));
+    } else if !reports.iter().any(Report::failed) {
+        // Only a complete run has compiled all dependencies.
+        let mut console = Console::stdout();
+        if let Err(problem) = seeded.store(tree, &mut console) {
+            console.line(&format!(
+                "cannot store the compiled dependencies: {problem}"
+            ));
+        }
     }
     reports
+}
+
+/// Copies compiled dependencies from the cache, if a lane compiles and the cache may be used. A run
+/// without them compiles them.
+fn seed(tree: &Tree, lanes: &[&Lane]) -> Seeded {
+    let compiles = |lane: &&Lane| !COMPILE_NOTHING.contains(&lane.name);
+    if tree.kept == parity::Kept::Nothing || !lanes.iter().any(compiles) {
+        return Seeded::default();
+    }
+    let mut console = Console::stdout();
+    dependencies::seed(tree, &mut console).unwrap_or_else(|problem| {
+        console.line(&format!("cannot use the compiled dependencies: {problem}"));
+        Seeded::default()
+    })
 }
 
 fn fmt(tree: &Tree, console: &mut Console) -> Report {
@@ -377,6 +404,12 @@ mod tests {
         assert_eq!(selected(&["browsers", "fmt"]), ["fmt", "wasm", "browsers"]);
         assert_eq!(selected(&["parity"]), ["parity"]);
         assert_eq!(selected(&[]), names());
+    }
+
+    #[test]
+    fn lanes_that_compile_nothing_are_lanes() {
+        let names = names();
+        assert!(COMPILE_NOTHING.iter().all(|name| names.contains(name)));
     }
 
     #[test]
