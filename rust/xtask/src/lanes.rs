@@ -242,6 +242,7 @@ fn certify(tree: &Tree, console: &mut Console) -> Report {
         return Report::of_check("certify", Duration::ZERO, Err(problem));
     }
     let mut command = cargo_test(tree, [CERTIFY]);
+    tree.kept.apply_to_lean(tree, &mut command, console);
     command.args(["--", "--test-threads=1"]);
     let about = "theorems of recordings, checked by Lean";
     let ran = Job::new("certify", about).test(tree, console, &mut command);
