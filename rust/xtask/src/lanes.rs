@@ -59,6 +59,12 @@ impl Lane {
         self
     }
 
+    /// The lane runs Lean, so it may run beside one that uses the cores.
+    const fn lean(mut self) -> Self {
+        self.load = Load::Lean;
+        self
+    }
+
     /// These lanes run first, if they are requested.
     const fn after(mut self, lanes: &'static [&'static str]) -> Self {
         self.after = lanes;
@@ -83,6 +89,11 @@ const LANES: [Lane; 15] = [
     .after(&["setup"]),
     Lane::new("fmt", |tree, console| vec![fmt(tree, console)]).after(&["setup"]),
     Lane::new("clippy", |tree, console| vec![clippy(tree, console)]).after(&["setup"]),
+    Lane::new("lean", |tree, console| {
+        vec![lean::lane(tree, false, console)]
+    })
+    .lean()
+    .after(&["setup", "downloads"]),
     // Tests have deadlines, so they do not run beside a download.
     Lane::new("tests", tests).after(&["setup", "downloads"]),
     Lane::new("doctests", |tree, console| vec![doctests(tree, console)]).after(&["setup"]),
@@ -96,16 +107,16 @@ const LANES: [Lane; 15] = [
     Lane::new("vm", |tree, console| vec![vm::lane(tree, console)])
         .waiting()
         .needs(&["guest"]),
-    Lane::new("lean", |tree, console| {
-        vec![lean::lane(tree, false, console)]
-    })
-    .after(&["setup", "downloads"]),
-    // After `vm`, because cargo may replace the program that its tests start.
-    Lane::new("certify", |tree, console| vec![certify(tree, console)]).after(&["lean", "vm"]),
+    // After `tests`, because of the deadlines, and because both compile in the same directory.
     Lane::new("parity", |tree, console| {
         parity::lane(tree, &parity::Parts::all(tree.kept), console)
     })
-    .after(&["lean", "vm"]),
+    .lean()
+    .after(&["lean", "tests"]),
+    // After `wasm` and `vm` too, because cargo may replace the program that these tests start.
+    Lane::new("certify", |tree, console| vec![certify(tree, console)])
+        .lean()
+        .after(&["lean", "tests", "wasm", "vm"]),
 ];
 
 /// The names of the lanes, for the command line.
