@@ -45,6 +45,15 @@ pub const VARIABLE: &str = "ANTIPHON_CACHE";
 /// each and for the modules of some hundred versions of the model.
 pub const BYTES_MAX: u64 = 4 << 30;
 
+/// The kind of the entries that have compiled dependencies.
+pub const DEPENDENCIES: &str = "dependencies";
+
+/// The bound on the size of all entries of the kind [`DEPENDENCIES`], in bytes. It is separate from
+/// [`BYTES_MAX`], because one lock file has 1.3 GB of them: within the common bound they would
+/// displace Lean modules and answers of the model, which take longer to make and are a hundredth of
+/// the size. This has room for two lock files.
+pub const DEPENDENCIES_BYTES_MAX: u64 = 3 << 30;
+
 /// The bound on the number of entries: eighty modules for each of 75 versions of the model. The
 /// search for old entries reads one file of each entry, and the bound keeps it short.
 pub const ENTRIES_MAX: usize = 6_000;
@@ -79,6 +88,8 @@ pub struct Cache {
     root: PathBuf,
     bytes_max: u64,
     entries_max: usize,
+    /// The kinds with their own bound on the size, in bytes.
+    separate: BTreeMap<String, u64>,
 }
 
 /// The entries of one kind.
@@ -107,6 +118,7 @@ impl Cache {
         let root = root(|name| std::env::var_os(name));
         let root = root.unwrap_or_else(|| fallback.to_owned());
         Self::at(root, BYTES_MAX, ENTRIES_MAX)
+            .with_separate_bound(DEPENDENCIES, DEPENDENCIES_BYTES_MAX)
     }
 
     /// A cache in a directory, which is created with the first entry, with these bounds.
@@ -116,7 +128,16 @@ impl Cache {
             root,
             bytes_max,
             entries_max,
+            separate: BTreeMap::new(),
         }
+    }
+
+    /// Gives a kind its own bound on the size of its entries, in bytes. These entries do not count
+    /// towards the common bound, and only these are removed when they exceed theirs.
+    #[must_use]
+    pub fn with_separate_bound(mut self, kind: &str, bytes_max: u64) -> Self {
+        self.separate.insert(kind.to_owned(), bytes_max);
+        self
     }
 
     /// The directory of the cache.
@@ -125,10 +146,17 @@ impl Cache {
         &self.root
     }
 
-    /// The bound on the size of all files, in bytes.
+    /// The common bound on the size of all files, in bytes. Kinds with their own bound do not count
+    /// towards it.
     #[must_use]
     pub fn bytes_max(&self) -> u64 {
         self.bytes_max
+    }
+
+    /// The kind's own bound on the size of its files, in bytes, if it has one.
+    #[must_use]
+    pub fn separate_bound(&self, kind: &str) -> Option<u64> {
+        self.separate.get(kind).copied()
     }
 
     /// Finds and verifies an entry. Returns `None` if it is missing or damaged; a damaged entry is
@@ -285,16 +313,34 @@ impl Cache {
     /// Removes the entries that were not used for the longest time until the bounds hold. Entries
     /// in use stay, so the cache may exceed its bounds as long as they are used.
     fn trim(&self) -> Result<(), Problem> {
-        let mut entries = self.entries()?;
+        let mut common = Vec::new();
+        let mut separate: BTreeMap<String, Vec<Found>> = BTreeMap::new();
+        for found in self.entries()? {
+            if self.separate.contains_key(&found.kind) {
+                separate.entry(found.kind.clone()).or_default().push(found);
+            } else {
+                common.push(found);
+            }
+        }
+        self.trim_group(common, self.bytes_max)?;
+        for (kind, entries) in separate {
+            let bytes_max = self.separate_bound(&kind).unwrap_or(self.bytes_max);
+            self.trim_group(entries, bytes_max)?;
+        }
+        Ok(())
+    }
+
+    /// As [`Cache::trim`], for entries with a common bound.
+    fn trim_group(&self, mut entries: Vec<Found>, bytes_max: u64) -> Result<(), Problem> {
         let mut bytes: u64 = entries.iter().map(|found| found.bytes).sum();
         let mut count = entries.len();
-        if bytes <= self.bytes_max && count <= self.entries_max {
+        if bytes <= bytes_max && count <= self.entries_max {
             return Ok(());
         }
         self.remove_abandoned()?;
         entries.sort_by_key(|found| found.last_use);
         for found in entries {
-            if bytes <= self.bytes_max && count <= self.entries_max {
+            if bytes <= bytes_max && count <= self.entries_max {
                 break;
             }
             if self.evict(&found.path)? {

@@ -5,6 +5,7 @@
 
 pub mod cache;
 pub mod console;
+pub mod lock;
 mod problem;
 pub mod process;
 

@@ -9,6 +9,7 @@
 mod build;
 mod bundle;
 mod elaborate;
+mod kept;
 mod lock;
 mod modules;
 mod native;
@@ -22,6 +23,7 @@ use std::path::{Path, PathBuf};
 
 pub use build::Built;
 pub use bundle::bundle;
+pub use kept::SHARD_VARIABLE;
 pub use modules::{Module, Modules};
 pub use npm::{Node, Npm};
 pub use problem::Problem;

@@ -40,6 +40,11 @@ pub enum Problem {
     },
     #[error("modules import each other: {}", modules.join(", "))]
     Cycle { modules: Vec<String> },
+    #[error(
+        "Lean's output differs from the one in the cache for the same input, `{key}`: \
+         `cargo xtask cache --clear` removes it, and one of the two is wrong"
+    )]
+    TwoResults { key: String },
     #[error("the imports of `{}` do not build: {built}", file.display())]
     Imports { file: PathBuf, built: String },
 }

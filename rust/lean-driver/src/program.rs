@@ -14,8 +14,10 @@ use antiphon_build_support::process;
 
 use crate::bundle::bundle;
 use crate::elaborate::{COMPLETED, Elaborated, Message, NOISE, elaborate};
+use crate::kept::{self, Kept};
 use crate::lock::Lock;
 use crate::modules::Modules;
+use crate::npm::Npm;
 use crate::toolchain::Lean;
 use crate::{Problem, Project, build, native};
 
@@ -91,13 +93,74 @@ pub fn run(project: &Project, words: &[OsString]) -> Result<ExitCode, Problem> {
             Ok(process::attached(command.args(arguments))?)
         }
         Lean::Npm(npm) => {
+            let console = &mut Console::stdout();
+            let kept = kept_output(project, &npm, Path::new(file), arguments)?;
+            if let Some((kept, output)) = &kept
+                && let Some(known) = kept.known(console)?
+            {
+                fs::write(output, known).map_err(Problem::file(output))?;
+                return Ok(ExitCode::SUCCESS);
+            }
             let bundled = write_bundle(project, Path::new(file))?;
             let mut command = npm.lean(bundled.parent().unwrap_or(&bundled));
             command.current_dir(bundled.parent().unwrap_or(&bundled));
             command.arg("--run").arg(&bundled).args(arguments);
-            interpret(&mut command)
+            let code = interpret(&mut command)?;
+            if let Some((kept, output)) = kept
+                && code == ExitCode::SUCCESS
+            {
+                let text = fs::read(&output).map_err(Problem::file(&output))?;
+                kept.keep_output(&text, console)?;
+            }
+            Ok(code)
         }
     }
+}
+
+/// The kept result of a run, and the file of its output, if results are kept. The model's programs
+/// read the files that are named by all arguments but the last, and write the last one.
+fn kept_output(
+    project: &Project,
+    npm: &Npm,
+    file: &Path,
+    arguments: &[OsString],
+) -> Result<Option<(Kept, PathBuf)>, Problem> {
+    let (Some(shard), Some((output, inputs))) = (kept::shard(), arguments.split_last()) else {
+        return Ok(None);
+    };
+    // Lean has another working directory.
+    if !arguments.iter().all(|path| Path::new(path).is_absolute()) {
+        return Ok(None);
+    }
+    let mut key = KeyBuilder::new("kept output 1").input(
+        "program",
+        digest_of(&bundled(project, file)?, npm.id().as_str()).as_str(),
+    );
+    for input in inputs {
+        key = key.file("input", Path::new(input))?;
+    }
+    let kept = Kept::new(&project.cache, key.finish(), shard);
+    Ok(Some((kept, PathBuf::from(output))))
+}
+
+/// The kept result of a check, if results are kept.
+fn kept_check(
+    project: &Project,
+    file: &Path,
+    console: &mut Console,
+) -> Result<Option<Kept>, Problem> {
+    let Some(shard) = kept::shard() else {
+        return Ok(None);
+    };
+    let Lean::Npm(npm) = Lean::find(project, Check::Sizes, console)? else {
+        return Ok(None);
+    };
+    // The bundle has the imports. It leaves out the file's own header.
+    let key = KeyBuilder::new("kept check 1")
+        .input("bundle", bundled(project, file)?)
+        .file("file", &project.path(file))?
+        .input("lean", npm.id().as_str());
+    Ok(Some(Kept::new(&project.cache, key.finish(), shard)))
 }
 
 /// The digest of everything on which the output of a file's `main` depends, except its arguments:
@@ -151,6 +214,14 @@ fn write_bundle(project: &Project, file: &Path) -> Result<PathBuf, Problem> {
 ///
 /// Fails if the file cannot be read, or if its imports do not exist or do not build.
 pub fn check(project: &Project, file: &Path, console: &mut Console) -> Result<ExitCode, Problem> {
+    let kept = kept_check(project, file, console)?;
+    if let Some(kept) = &kept
+        && let Some(messages) = kept.known(console)?
+    {
+        let messages = String::from_utf8_lossy(&messages);
+        messages.lines().for_each(|line| console.line(line));
+        return Ok(ExitCode::SUCCESS);
+    }
     let Prepared { lean, path, _lock } = prepare(project, file, console)?;
     let npm = match lean {
         Lean::Native { .. } => {
@@ -161,12 +232,15 @@ pub fn check(project: &Project, file: &Path, console: &mut Console) -> Result<Ex
     let mut command = npm.checking(&project.out(), &project.sources);
     let shown = file.display().to_string();
     let elaborated = elaborate(command.arg(&path), &shown)?;
-    for message in &elaborated.messages {
-        console.line(&message.to_string());
-    }
+    let messages = elaborated.messages.iter().map(Message::to_string);
+    let messages: Vec<String> = messages.collect();
+    messages.iter().for_each(|message| console.line(message));
     if let Some(failure) = elaborated.failure {
         console.line(&format!("FAILED {shown}: {failure}"));
         return Ok(ExitCode::FAILURE);
+    }
+    if let Some(kept) = kept {
+        kept.keep_messages(&messages.join("\n"), console)?;
     }
     Ok(ExitCode::SUCCESS)
 }

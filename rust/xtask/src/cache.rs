@@ -12,12 +12,20 @@ pub(crate) fn list(cache: &Cache) -> Result<ExitCode, Problem> {
     println!("{}", cache.root().display());
     let kinds = cache.usage()?;
     let now = SystemTime::now();
+    let mut common = 0;
     for (kind, usage) in &kinds {
-        println!("{}", line(kind, usage, now));
+        let own = cache.separate_bound(kind);
+        println!("{}", line(kind, usage, own, now));
+        if own.is_none() {
+            common += usage.bytes;
+        }
     }
-    let bytes = kinds.values().map(|usage| usage.bytes).sum();
     let max = cache.bytes_max();
-    println!("{} of at most {}", megabytes(bytes), megabytes(max));
+    println!(
+        "{} of at most {}, without kinds that have their own bound",
+        megabytes(common),
+        megabytes(max)
+    );
     Ok(ExitCode::SUCCESS)
 }
 
@@ -31,7 +39,8 @@ pub(crate) fn clear(cache: &Cache) -> Result<ExitCode, Problem> {
     Ok(ExitCode::SUCCESS)
 }
 
-fn line(kind: &str, usage: &Usage, now: SystemTime) -> String {
+/// The line of a kind; `own` is its own bound in bytes, if it has one.
+fn line(kind: &str, usage: &Usage, own: Option<u64>, now: SystemTime) -> String {
     let Usage {
         entries,
         bytes,
@@ -40,7 +49,8 @@ fn line(kind: &str, usage: &Usage, now: SystemTime) -> String {
     // A clock that was set back gives an age of zero.
     let age = now.duration_since(*last_use).unwrap_or_default();
     let (size, age) = (megabytes(*bytes), shown_age(age));
-    format!("  {kind:<14} {entries:>5} entries {size:>11}  last used {age}")
+    let own = own.map_or_else(String::new, |max| format!(", at most {}", megabytes(max)));
+    format!("  {kind:<14} {entries:>5} entries {size:>11}  last used {age}{own}")
 }
 
 fn megabytes(bytes: u64) -> String {
@@ -71,11 +81,16 @@ mod tests {
             last_use: now - Duration::from_secs(age),
         };
         assert_eq!(
-            line("lean-module", &usage(300), now),
+            line("lean-module", &usage(300), None, now),
             "  lean-module       60 entries     16.2 MB  last used 5 min ago"
         );
         for (age, expected) in [(5, "now"), (7200, "2 h ago"), (3 * 86400, "3 days ago")] {
-            assert!(line("x", &usage(age), now).ends_with(expected));
+            assert!(line("x", &usage(age), None, now).ends_with(expected));
         }
+        let bounded = line("x", &usage(0), Some(3_200_000_000), now);
+        assert!(
+            bounded.ends_with("last used now, at most 3200.0 MB"),
+            "{bounded}"
+        );
     }
 }

@@ -1,6 +1,6 @@
 //! The inputs of builds whose results are cached.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 
 use antiphon_build_support::cache::KeyBuilder;
@@ -13,7 +13,14 @@ use crate::tree::Tree;
 const OTHER_DIRECTORIES: [&str; 4] = ["benches", "examples", "target", "tests"];
 
 /// The prefixes of the environment variables that change what cargo builds.
-const VARIABLES: [&str; 4] = ["CARGO_BUILD_", "CARGO_PROFILE_", "CARGO_TARGET_", "RUSTC"];
+const VARIABLES: [&str; 6] = [
+    "CARGO_BUILD_",
+    "CARGO_ENCODED_RUSTFLAGS",
+    "CARGO_PROFILE_",
+    "CARGO_TARGET_",
+    "RUSTC",
+    "RUSTFLAGS",
+];
 
 /// Starts the key of a build with cargo: compiler, linker, configuration and locked dependencies.
 /// The caller adds the sources and the arguments.
@@ -38,8 +45,7 @@ pub(crate) fn of_cargo(tree: &Tree, name: &str) -> Result<KeyBuilder, Problem> {
     for (name, value) in variables {
         key = key.input(&name, value);
     }
-    let home = std::env::var_os("CARGO_HOME").map(std::path::PathBuf::from);
-    let home = home.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cargo")));
+    let home = cargo_home();
     for name in ["config.toml", "config"] {
         let path = home.as_ref().map(|home| home.join(name));
         if let Some(path) = path.filter(|path| path.is_file()) {
@@ -47,6 +53,12 @@ pub(crate) fn of_cargo(tree: &Tree, name: &str) -> Result<KeyBuilder, Problem> {
         }
     }
     Ok(key)
+}
+
+/// The directory in which cargo keeps the registry.
+pub(crate) fn cargo_home() -> Option<PathBuf> {
+    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
+    home.or_else(|| Some(Path::new(&std::env::var_os("HOME")?).join(".cargo")))
 }
 
 /// Adds the sources of a crate of the workspace and of the crates of the workspace that it links.

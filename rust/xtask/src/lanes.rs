@@ -7,6 +7,7 @@ use std::time::Duration;
 use antiphon_build_support::console::Console;
 use antiphon_build_support::{self as support, process};
 
+use crate::dependencies::{self, Seeded};
 use crate::libtest::{LibTest, Target};
 use crate::problem::Problem;
 use crate::report::{Report, Tally};
@@ -27,6 +28,9 @@ const SCHEMA_TARGET: &str = "schema (tests/schema.rs)";
 
 /// The test target that runs Lean for minutes on recordings of the command-line program.
 const CERTIFY: &str = "certify";
+
+/// The lanes that compile no Rust.
+const COMPILE_NOTHING: [&str; 5] = ["setup", "tidy", "downloads", "fmt", "lean"];
 
 /// A lane. Some lanes give several reports.
 struct Lane {
@@ -55,6 +59,12 @@ impl Lane {
         self
     }
 
+    /// The lane runs Lean, so it may run beside one that uses the cores.
+    const fn lean(mut self) -> Self {
+        self.load = Load::Lean;
+        self
+    }
+
     /// These lanes run first, if they are requested.
     const fn after(mut self, lanes: &'static [&'static str]) -> Self {
         self.after = lanes;
@@ -79,6 +89,11 @@ const LANES: [Lane; 15] = [
     .after(&["setup"]),
     Lane::new("fmt", |tree, console| vec![fmt(tree, console)]).after(&["setup"]),
     Lane::new("clippy", |tree, console| vec![clippy(tree, console)]).after(&["setup"]),
+    Lane::new("lean", |tree, console| {
+        vec![lean::lane(tree, false, console)]
+    })
+    .lean()
+    .after(&["setup", "downloads"]),
     // Tests have deadlines, so they do not run beside a download.
     Lane::new("tests", tests).after(&["setup", "downloads"]),
     Lane::new("doctests", |tree, console| vec![doctests(tree, console)]).after(&["setup"]),
@@ -92,16 +107,16 @@ const LANES: [Lane; 15] = [
     Lane::new("vm", |tree, console| vec![vm::lane(tree, console)])
         .waiting()
         .needs(&["guest"]),
-    Lane::new("lean", |tree, console| {
-        vec![lean::lane(tree, false, console)]
-    })
-    .after(&["setup", "downloads"]),
-    // After `vm`, because cargo may replace the program that its tests start.
-    Lane::new("certify", |tree, console| vec![certify(tree, console)]).after(&["lean", "vm"]),
+    // After `tests`, because of the deadlines, and because both compile in the same directory.
     Lane::new("parity", |tree, console| {
         parity::lane(tree, &parity::Parts::all(tree.kept), console)
     })
-    .after(&["lean", "vm"]),
+    .lean()
+    .after(&["lean", "tests"]),
+    // After `wasm` and `vm` too, because cargo may replace the program that these tests start.
+    Lane::new("certify", |tree, console| vec![certify(tree, console)])
+        .lean()
+        .after(&["lean", "tests", "wasm", "vm"]),
 ];
 
 /// The names of the lanes, for the command line.
@@ -124,6 +139,7 @@ fn select(requested: &[String]) -> Vec<&'static Lane> {
 /// Runs the named lanes, or all if none is named, and prints which lanes were not requested.
 pub(crate) fn run(tree: &Tree, requested: &[String]) -> Vec<Report> {
     let lanes = select(requested);
+    let seeded = seed(tree, &lanes);
     let reports = if let [lane] = lanes[..] {
         // The output of a single lane is printed at once.
         let mut console = Console::stdout();
@@ -146,8 +162,30 @@ pub(crate) fn run(tree: &Tree, requested: &[String]) -> Vec<Report> {
     let others: Vec<&str> = names().into_iter().filter(|n| !is_selected(n)).collect();
     if !others.is_empty() {
         println!("\nnot requested: {}", others.join(", "));
+    } else if !reports.iter().any(Report::failed) {
+        // Only a complete run has compiled all dependencies.
+        let mut console = Console::stdout();
+        if let Err(problem) = seeded.store(tree, &mut console) {
+            console.line(&format!(
+                "cannot store the compiled dependencies: {problem}"
+            ));
+        }
     }
     reports
+}
+
+/// Copies compiled dependencies from the cache, if a lane compiles and the cache may be used. A run
+/// without them compiles them.
+fn seed(tree: &Tree, lanes: &[&Lane]) -> Seeded {
+    let compiles = |lane: &&Lane| !COMPILE_NOTHING.contains(&lane.name);
+    if tree.kept == parity::Kept::Nothing || !lanes.iter().any(compiles) {
+        return Seeded::default();
+    }
+    let mut console = Console::stdout();
+    dependencies::seed(tree, &mut console).unwrap_or_else(|problem| {
+        console.line(&format!("cannot use the compiled dependencies: {problem}"));
+        Seeded::default()
+    })
 }
 
 fn fmt(tree: &Tree, console: &mut Console) -> Report {
@@ -215,6 +253,7 @@ fn certify(tree: &Tree, console: &mut Console) -> Report {
         return Report::of_check("certify", Duration::ZERO, Err(problem));
     }
     let mut command = cargo_test(tree, [CERTIFY]);
+    tree.kept.apply_to_lean(tree, &mut command, console);
     command.args(["--", "--test-threads=1"]);
     let about = "theorems of recordings, checked by Lean";
     let ran = Job::new("certify", about).test(tree, console, &mut command);
@@ -377,6 +416,12 @@ mod tests {
         assert_eq!(selected(&["browsers", "fmt"]), ["fmt", "wasm", "browsers"]);
         assert_eq!(selected(&["parity"]), ["parity"]);
         assert_eq!(selected(&[]), names());
+    }
+
+    #[test]
+    fn lanes_that_compile_nothing_are_lanes() {
+        let names = names();
+        assert!(COMPILE_NOTHING.iter().all(|name| names.contains(name)));
     }
 
     #[test]

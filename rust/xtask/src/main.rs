@@ -10,6 +10,7 @@
 mod bench;
 mod cache;
 mod conformance;
+mod dependencies;
 mod elf;
 mod inputs;
 mod lanes;

@@ -71,6 +71,20 @@ impl Kept {
         Self::AllBut(digits.map_or(0, |digits| (digits % u32::from(SHARDS)) as u8))
     }
 
+    /// Lets the tests of a command take results of Lean from the cache, or not: see
+    /// [`SHARD_VARIABLE`](antiphon_lean_driver::SHARD_VARIABLE).
+    pub(crate) fn apply_to_lean(self, tree: &Tree, command: &mut Command, console: &mut Console) {
+        command.env_remove(antiphon_lean_driver::SHARD_VARIABLE);
+        if let Kept::AllBut(shard) = self {
+            command.env(antiphon_lean_driver::SHARD_VARIABLE, shard.to_string());
+            command.env(VARIABLE, tree.cache.root());
+            console.line(&format!(
+                "known results of Lean are used, but for shard {shard} of {SHARDS} \
+                 (`--shard {shard}` repeats it, `--full` uses none)"
+            ));
+        }
+    }
+
     /// Sets the variables that the tests read, and returns a line for the log.
     pub(crate) fn apply(
         self,
@@ -79,6 +93,8 @@ impl Kept {
         console: &mut Console,
     ) -> Result<String, Problem> {
         let all = "the model is asked for every case";
+        // The tests of cases keep digests of the model's answers instead.
+        command.env_remove(antiphon_lean_driver::SHARD_VARIABLE);
         PROGRAMS.iter().for_each(|(_, variable)| {
             command.env_remove(variable);
         });
@@ -132,7 +148,7 @@ pub(crate) fn lane(tree: &Tree, parts: &Parts, console: &mut Console) -> Vec<Rep
     }
     let mut reports = Vec::new();
     if parts.types {
-        reports.push(types(tree, console));
+        reports.push(types(tree, parts.kept, console));
     }
     if parts.suite {
         reports.extend(suite(tree, parts, console));
@@ -141,8 +157,9 @@ pub(crate) fn lane(tree: &Tree, parts: &Parts, console: &mut Console) -> Vec<Rep
     reports
 }
 
-fn types(tree: &Tree, console: &mut Console) -> Report {
+fn types(tree: &Tree, kept: Kept, console: &mut Console) -> Report {
     let mut command = lanes::cargo_test(tree, [TYPES]);
+    kept.apply_to_lean(tree, &mut command, console);
     let about = "the kernel's types against the model's";
     Job::new("types", about)
         .streaming()

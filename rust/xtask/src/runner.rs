@@ -1,6 +1,6 @@
-//! Runs lanes in two slots: one for a lane that uses the cores, and one for a lane that mostly
-//! waits for a download or for another program. A lane's output is kept and printed when the lane
-//! ends, so that the outputs of two lanes do not mix.
+//! Runs lanes in three slots: one for a lane that uses the cores, one for a lane that runs Lean,
+//! and one for a lane that mostly waits for a download or for another program. A lane's output is
+//! kept and printed when the lane ends, so that the outputs of two lanes do not mix.
 
 use std::collections::BTreeMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -17,6 +17,9 @@ use crate::report::Report;
 pub(crate) enum Load {
     /// All cores: the lane compiles, or runs tests that do.
     Cores,
+    /// One core and up to 6 GB of memory: the lane runs Lean, a process at a time or two. Such
+    /// lanes run one after the other because of the memory.
+    Lean,
     /// Little: the lane waits for a download, a virtual machine or a browser.
     Waiting,
 }
@@ -76,7 +79,7 @@ pub(crate) fn run(tasks: Vec<Task<'_>>, screen: &mut impl Screen) -> Vec<Report>
     let (sender, ended) = channel();
     std::thread::scope(|scope| {
         loop {
-            for load in [Load::Cores, Load::Waiting] {
+            for load in [Load::Cores, Load::Lean, Load::Waiting] {
                 if running.contains_key(&load) {
                     continue;
                 }
@@ -280,6 +283,23 @@ mod tests {
 
     fn names(reports: &[Report]) -> Vec<&str> {
         reports.iter().map(Report::name).collect()
+    }
+
+    #[test]
+    fn lanes_of_different_loads_run_together() {
+        let barrier = std::sync::Barrier::new(3);
+        let loads = [("a", Load::Cores), ("b", Load::Lean), ("c", Load::Waiting)];
+        let tasks = loads.map(|(name, load)| {
+            let barrier = &barrier;
+            task(name, load, move |_| {
+                // It returns only if all three wait for it.
+                barrier.wait();
+                passed(name)
+            })
+        });
+        let reports = run(tasks.into(), &mut Lines::default());
+        assert_eq!(names(&reports), ["a", "b", "c"]);
+        assert!(!reports.iter().any(Report::failed));
     }
 
     #[test]

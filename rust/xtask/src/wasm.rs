@@ -285,10 +285,8 @@ pub(crate) fn check_hidden(
 /// The directories of this machine that the compiler would write into the module, each with its
 /// replacement. If several match, the last one wins.
 pub(crate) fn hidden(tree: &Tree) -> Result<Vec<(PathBuf, &'static str)>, Problem> {
-    let home = std::env::var_os("CARGO_HOME").map(PathBuf::from);
-    let home = home.or_else(|| Some(PathBuf::from(std::env::var_os("HOME")?).join(".cargo")));
     let mut hidden = vec![(tree.root.clone(), "antiphon")];
-    if let Some(home) = home {
+    if let Some(home) = inputs::cargo_home() {
         let registries = home.join("registry/src");
         hidden.push((home, "cargo"));
         if registries.is_dir() {

@@ -4,13 +4,11 @@
 //! value, sorted by key.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-
-use rustix::fs::{FlockOperation, flock};
+use std::fs;
 
 use super::{Cache, Check, Key};
-use crate::Problem;
 use crate::console::Console;
+use crate::{Problem, lock};
 
 /// The bound on the rows of a table: twice the cases of the parity corpus, 4 MiB as a file.
 pub const ROWS_MAX: usize = 65_536;
@@ -106,9 +104,7 @@ impl Table {
         fs::create_dir_all(&place).map_err(Problem::file(&place))?;
         // Held while the table is read, merged and replaced.
         let path = place.join(format!("{kind}.lock"));
-        let lock = File::create(&path).map_err(Problem::file(&path))?;
-        flock(&lock, FlockOperation::LockExclusive)
-            .map_err(|error| Problem::file(&path)(error.into()))?;
+        let _lock = lock::exclusive(&path)?;
         let mut merged = Self::load(cache, kind, key, console)?;
         for (row, value) in &self.rows {
             merged.insert(*row, *value)?;

@@ -252,6 +252,32 @@ fn the_number_of_entries_is_bounded() {
 }
 
 #[test]
+fn a_kind_with_its_own_bound_displaces_no_other_kind() {
+    let mut place = Place::with_bounds("separate", 10, 100);
+    place.cache = place.cache.clone().with_separate_bound("large", 100);
+    drop(place.put(&key("small"), "12345"));
+    place.set_last_use(&key("small"), 1);
+    let put = |place: &Place, name: &str| {
+        let written = place.cache.put::<Problem>("large", &key(name), |content| {
+            write(&content.join("file"), &"x".repeat(60));
+            Ok(())
+        });
+        drop(written.expect("it can be written"));
+    };
+    put(&place, "a");
+    put(&place, "b");
+    assert!(place.get(&key("small")).is_some());
+    let usage = place.cache.usage().expect("it can be read");
+    assert_eq!((usage["large"].entries, usage["large"].bytes), (1, 60));
+    // Nor do the others displace an entry of this kind.
+    for name in ["c", "d", "e"] {
+        drop(place.put(&key(name), "12345"));
+    }
+    let usage = place.cache.usage().expect("it can be read");
+    assert_eq!((usage["large"].entries, usage["kind"].bytes), (1, 10));
+}
+
+#[test]
 fn an_entry_in_use_is_not_removed() {
     let mut place = Place::with_bounds("use", 5, 100);
     let used = place.put(&key("a"), "12345");
