@@ -4,12 +4,12 @@
 /// Defines an enum whose alternatives are the rows of a table:
 ///
 /// ```text
-/// number = Name (column, …) { field: type, … }
+/// number = Name (column, …) { field: @role type, … };
 /// ```
 ///
-/// A row may have one unnamed field, `(field: type)`, or none. The columns differ from table to
-/// table. `table!` itself does not read them: after `with`, a second macro is named that is called
-/// with all rows and derives the rest.
+/// Only operands of instructions have a role. A row may have one unnamed field instead,
+/// `= field: type`, or none. The columns differ from table to table, and `table!` itself does not
+/// read them: it calls the macro that is named after `with` with all rows, to derive the rest.
 macro_rules! table {
     (
         $(#[$attr:meta])*
