@@ -67,7 +67,7 @@ pub struct EffectRequest<'a> {
 
 impl<'a> EffectRequest<'a> {
     /// The request that a coroutine makes with this effect.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn of(
         session: SessionId,
         effect: &Effect,
@@ -209,7 +209,7 @@ pub(crate) struct Invocation<'a> {
 impl<'a> Invocation<'a> {
     /// The instruction that a coroutine with an outstanding effect is at; `None` for any other
     /// coroutine.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn of(image: &'a VerifiedImage, coroutine: &Coroutine) -> Option<Invocation<'a>> {
         let (operation, args, dst, witness, on_failure) =
             match image.instruction(coroutine.program, coroutine.pc) {

@@ -73,7 +73,7 @@ struct Account<'k> {
 }
 
 impl Drop for Account<'_> {
-    #[inline(always)]
+    #[inline]
     fn drop(&mut self) {
         let kernel = &mut *self.kernel;
         kernel.step_index += self.taken;
@@ -208,7 +208,7 @@ impl ProtocolMachineKernel {
 
     /// Steps a ready coroutine, then others of its session as long as the policy picks them.
     /// Returns which one took the last step, its result, and how many steps were taken.
-    #[inline(always)]
+    #[inline]
     fn step_ready<S: Sink>(
         &mut self,
         pick: Pick,
@@ -247,7 +247,7 @@ impl ProtocolMachineKernel {
     }
 
     /// Adds a coroutine at the back, with its present rank under the policy.
-    #[inline(always)]
+    #[inline]
     fn enqueue(&mut self, pick: Pick) {
         let (sessions, images) = (&self.sessions, &self.images);
         schedule::enqueue(&mut self.queue, self.config.policy, pick, || {
@@ -473,7 +473,7 @@ impl ProtocolMachineKernel {
     }
 
     /// The kernel's bookkeeping for a session that has taken an outcome in.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn settle_resumed(
         &mut self,
         session: SessionId,

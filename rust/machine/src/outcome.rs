@@ -16,7 +16,7 @@ pub enum Reply {
 
 impl Reply {
     /// Drops the reply, inlined for the common ones.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn discard(self) {
         match &self {
             Reply::Now(Outcome::Success(value)) if value.is_plain() => std::mem::forget(self),

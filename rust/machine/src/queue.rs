@@ -75,7 +75,7 @@ impl ReadyQueue {
     }
 
     /// Adds an entry at the back.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn push(&mut self, pick: Pick, rank: u8) {
         let ticket = self.tickets;
         self.tickets += 1;
@@ -83,7 +83,7 @@ impl ReadyQueue {
     }
 
     /// Adds an entry at the back, with a ticket that was drawn before.
-    #[inline(always)]
+    #[inline]
     fn insert(&mut self, entry: Queued) {
         match &mut self.order {
             Order::Ring(ring) => ring.push_back((entry.ticket, entry.pick)),
@@ -93,7 +93,7 @@ impl ReadyQueue {
 
     /// Removes an entry. The policy's pick is still the head of a ring, because woken coroutines
     /// enter at the back. Any other entry is searched for, in linear time.
-    #[inline(always)]
+    #[inline]
     pub(crate) fn remove(&mut self, pick: Pick) {
         match &mut self.order {
             Order::Ring(ring) if ring.front().is_some_and(|(_, head)| *head == pick) => {

@@ -31,7 +31,7 @@ pub(crate) trait Driver {
     }
 
     /// Notified of the coroutine that steps next.
-    #[inline(always)]
+    #[inline]
     fn on_step(&mut self, who: CoroutineId) {
         let _ = who;
     }
@@ -146,7 +146,7 @@ impl Run<'_, '_> {
     }
 
     /// The coroutine that the policy picks next, if it is one of this session.
-    #[inline(always)]
+    #[inline]
     fn next(&self) -> Option<CoroutineId> {
         let next = self
             .queue
@@ -155,13 +155,13 @@ impl Run<'_, '_> {
         next.map(|next| next.coroutine)
     }
 
-    #[inline(always)]
+    #[inline]
     fn remove(&mut self, who: CoroutineId) {
         self.queue.remove(self.pick(who));
     }
 
     /// Moves the coroutine that stepped behind all others, and behind the one that it made ready.
-    #[inline(always)]
+    #[inline]
     fn move_last(&mut self, who: CoroutineId, woken: Option<CoroutineId>) {
         if let Some(woken) = woken {
             self.enqueue(woken);
@@ -170,14 +170,14 @@ impl Run<'_, '_> {
         self.enqueue(who);
     }
 
-    #[inline(always)]
+    #[inline]
     fn enqueue(&mut self, coroutine: CoroutineId) {
         let pick = self.pick(coroutine);
         let (image, session) = (self.cx.image, &*self.session);
         enqueue(self.queue, self.cx.config.policy, pick, || (image, session));
     }
 
-    #[inline(always)]
+    #[inline]
     fn pick(&self, coroutine: CoroutineId) -> Pick {
         let session = self.session.id;
         Pick { session, coroutine }
@@ -235,7 +235,7 @@ fn ask_driver<S: Sink>(
 
 /// Enters a coroutine at the back, with the rank that the policy gives it now. The session is
 /// looked up only where the rank depends on it: it may be far away in memory.
-#[inline(always)]
+#[inline]
 pub(crate) fn enqueue<'a>(
     queue: &mut ReadyQueue,
     policy: SchedulingPolicy,

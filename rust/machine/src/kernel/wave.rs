@@ -102,7 +102,7 @@ pub struct Job<'a> {
 struct Recorded<'a>(&'a mut Vec<CoroutineId>);
 
 impl Driver for Recorded<'_> {
-    #[inline(always)]
+    #[inline]
     fn on_step(&mut self, who: CoroutineId) {
         self.0.push(who);
     }
