@@ -34,11 +34,6 @@ impl Shard {
         (number < SHARDS).then_some(Shard(number))
     }
 
-    /// The shard's number.
-    pub fn number(self) -> u8 {
-        self.0
-    }
-
     /// Whether the case with this digest is in the shard.
     pub fn contains(self, case: &Digest) -> bool {
         case[0] % SHARDS == self.0

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Command, ExitStatus, Stdio};
 use std::thread::{self, ScopedJoinHandle};
 
-use crate::answers::{Answers, Digest, Shard, case_digest, output_digest};
+use crate::answers::{Answers, Digest, case_digest, output_digest};
 use crate::case::Case;
 use crate::certificates::{Claim, Verdict, read_verdicts, write_claims};
 use crate::compare::{CompareError, Comparison};
@@ -18,10 +18,6 @@ use crate::run::{self, ActionOut};
 /// The environment variable that names a program to run Lean files, in place of the one that
 /// `cargo xtask setup` installs.
 pub const LEAN_VARIABLE: &str = "ANTIPHON_LEAN";
-
-/// The environment variable that lets the program take results from the cache. Its value is the
-/// shard of the results that are computed again.
-const KEPT_VARIABLE: &str = "ANTIPHON_LEAN_SHARD";
 
 /// The Lean file of the oracle, relative to the model's folder.
 const ORACLE_FILE: &str = "Runtime/Oracle.lean";
@@ -50,7 +46,6 @@ const OUTPUT_SHOWN_MAX: usize = 4_000;
 #[derive(Clone, Debug)]
 pub struct Oracle {
     program: PathBuf,
-    kept: Option<Shard>,
 }
 
 /// Why the model could not be run.
@@ -123,17 +118,9 @@ impl Oracle {
     /// When the program does not exist.
     pub fn new(program: PathBuf) -> Result<Oracle, OracleError> {
         if program.is_file() {
-            let kept = None;
-            return Ok(Oracle { program, kept });
+            return Ok(Oracle { program });
         }
         Err(OracleError::Missing { program })
-    }
-
-    /// The same, but whole outputs are kept in the cache and taken from there, except for the
-    /// inputs in this shard. This is for inputs that are the same in every run.
-    pub fn keeping(mut self, shard: Shard) -> Oracle {
-        self.kept = Some(shard);
-        self
     }
 
     /// Runs the model on a corpus file. [`OutputReader`] checks that
@@ -182,9 +169,6 @@ impl Oracle {
         command.arg(file);
         for path in paths {
             command.arg(std::path::absolute(path)?);
-        }
-        if let Some(shard) = self.kept {
-            command.env(KEPT_VARIABLE, shard.number().to_string());
         }
         let done = command.stdin(Stdio::null()).output();
         let done = done.map_err(|error| OracleError::Start {
@@ -368,27 +352,6 @@ mod tests {
             error.ends_with("lean/run does not exist; run `cargo xtask setup`"),
             "{error}"
         );
-    }
-
-    #[test]
-    fn only_an_oracle_for_fixed_inputs_takes_results_from_the_cache() {
-        use std::os::unix::fs::PermissionsExt;
-        let folder = tempfile::tempdir().expect("a folder");
-        let folder = folder.path();
-        let program = folder.join("run");
-        let text = format!("#!/bin/sh\nprintf %s \"shard ${KEPT_VARIABLE}\" > \"$3\"\n");
-        std::fs::write(&program, text).expect("the file can be written");
-        let executable = std::fs::Permissions::from_mode(0o755);
-        std::fs::set_permissions(&program, executable).expect("the file exists");
-        let output = folder.join("output");
-        let variable = |oracle: &Oracle| {
-            oracle.run(&program, &output).expect("it succeeds");
-            std::fs::read_to_string(&output).expect("it is written")
-        };
-        let oracle = Oracle::new(program.clone()).expect("the program exists");
-        assert_eq!(variable(&oracle), "shard ");
-        let shard = Shard::new(7).expect("a shard");
-        assert_eq!(variable(&oracle.keeping(shard)), "shard 7");
     }
 
     #[test]

@@ -18,9 +18,7 @@ use antiphon_machine::Ingress;
 
 mod common;
 
-use common::{
-    Kept, ORACLE, RANDOM_CASES, Suite, oracle, oracle_for_fixed_input, recordings, regressions,
-};
+use common::{Kept, ORACLE, RANDOM_CASES, Suite, oracle, recordings, regressions};
 
 /// The environment variable with the number of random cases; a long run sets it to more.
 const RANDOM_VARIABLE: &str = "ANTIPHON_PARITY_RANDOM";
@@ -92,7 +90,7 @@ fn a_tampered_case_is_the_only_one_that_diverges() {
     let folder = tempfile::tempdir().expect("a folder");
     let (corpus, output) = (folder.path().join("corpus"), folder.path().join("output"));
     write_corpus(&corpus, clean.iter().chain(&tampered)).expect("the file can be written");
-    oracle_for_fixed_input()
+    oracle()
         .run(&corpus, &output)
         .unwrap_or_else(|error| panic!("{error}"));
     let model = BufReader::new(File::open(&output).expect("the file exists"));
@@ -155,7 +153,7 @@ fn the_model_refuses_malformed_cases() {
     writer.raw(&[0x80]).expect("the file can be written");
     writer.case(&good).expect("the file can be written");
     writer.finish().expect("the file can be written");
-    oracle_for_fixed_input()
+    oracle()
         .run(&corpus, &output)
         .unwrap_or_else(|error| panic!("{error}"));
     let model = BufReader::new(File::open(&output).expect("the file exists"));

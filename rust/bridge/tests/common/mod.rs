@@ -56,15 +56,6 @@ pub(crate) fn oracle() -> Oracle {
     Oracle::find(target).unwrap_or_else(|error| panic!("{error}"))
 }
 
-/// As [`oracle`], for an input that is the same in every run. Its output is taken from the cache if
-/// answers are kept.
-pub(crate) fn oracle_for_fixed_input() -> Oracle {
-    match Kept::open(ORACLE).shard {
-        Some(shard) => oracle().keeping(shard),
-        None => oracle(),
-    }
-}
-
 /// Parts of the suite. They are run together because a process of the model is slow to start; the
 /// results are printed for each part.
 #[derive(Default)]
