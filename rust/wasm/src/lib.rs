@@ -49,3 +49,31 @@ pub fn format(
 ) -> Result<String, JsValue> {
     Ok(image::formatted(source)?)
 }
+
+#[cfg(test)]
+mod tests {
+    use antiphon_record::rows::RowKind;
+
+    const TYPES: &str = include_str!("types.ts");
+
+    /// A replay makes no rows of the other two kinds: its checkpoints and its divergence are in the
+    /// findings.
+    #[test]
+    fn the_declared_kinds_of_rows_are_those_that_a_replay_has() {
+        let (_, rest) = TYPES
+            .split_once("export type RowKind =")
+            .expect("it is declared");
+        let (union, _) = rest.split_once(';').expect("it ends");
+        let declared: Vec<&str> = union
+            .split('|')
+            .map(|name| name.trim().trim_matches('"'))
+            .filter(|name| !name.is_empty())
+            .collect();
+        let kinds: Vec<&str> = RowKind::ALL
+            .iter()
+            .filter(|kind| !matches!(kind, RowKind::Checkpoint | RowKind::Diverged))
+            .map(|kind| kind.name())
+            .collect();
+        assert_eq!(declared, kinds);
+    }
+}

@@ -253,6 +253,14 @@ test("filters by session, role and kind apply to rows and lifelines", async () =
   await done(page);
 });
 
+test("each kind of row belongs to one box of the filter", async () => {
+  const declared = readFileSync(join(wasm, "antiphon.d.ts"), "utf8");
+  const [, union] = /export type RowKind =([^;]*);/.exec(declared);
+  const kinds = [...union.matchAll(/"(\w+)"/g)].map(([, name]) => name);
+  const page = await opened(served, fixture);
+  assert.deepEqual((await page.run("antiphonView.kinds")).sort(), kinds.sort());
+});
+
 test("every control works with the keyboard alone", async () => {
   const page = await opened(served, fixture);
   const focused = () => page.run("document.activeElement.id");
