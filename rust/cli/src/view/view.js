@@ -566,8 +566,8 @@ async function start() {
   go({ step: 0 });
 }
 
-// For tests: the kinds of rows that the boxes select, the number of requests, and the number of those
-// without an answer.
+// For tests: the kinds of rows that the boxes select, the number of requests, and the number of
+// those without an answer.
 window.antiphonView = {
   kinds: KIND_GROUPS.flatMap(({ kinds }) => kinds),
   get sent() {
