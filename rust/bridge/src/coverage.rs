@@ -109,13 +109,14 @@ impl Coverage {
                 };
                 self.count(["rest", rest, policy, ""]);
             }
-            ActionResult::Taken(taken) => self.count(["taken", taken_name(taken), policy, ""]),
+            ActionResult::Taken(taken) => {
+                self.count(["taken", taken_name(taken), policy, ""]);
+                self.count(["input taken", input(action), policy, ""]);
+            }
             ActionResult::Refused(refusal) => {
-                let input = match action {
-                    Action::Input(input) => Ingress::NAMES[input.number()],
-                    Action::Turn | Action::Pick(_) | Action::Round { .. } | Action::Wave(_) => "",
-                };
-                self.count(["refused", input, Refusal::NAMES[refusal.number()], policy]);
+                let refused = Refusal::NAMES[refusal.number()];
+                self.count(["refused", input(action), refused, policy]);
+                self.count(["input refused", input(action), policy, ""]);
             }
             ActionResult::Round(wave) => {
                 let several = usize::from(wave.picks.len() > 1);
@@ -246,6 +247,7 @@ fn expected() -> Vec<(Key, Option<&'static str>)> {
             all.push((["rest", rest, policy, ""], None));
         }
         for (input, refusals) in Ingress::NAMES.iter().zip(Ingress::REFUSALS) {
+            all.push((["input taken", input, policy, ""], None));
             for refusal in *refusals {
                 all.push((["refused", input, refusal, policy], None));
             }
@@ -286,6 +288,14 @@ fn expect_steps(
     for fault in Fault::NAMES {
         let why = (!faults.contains(fault)).then_some("the instruction does not check that");
         all.push((["fault of", instruction, fault, ""], why));
+    }
+}
+
+/// The name of the action's input; empty if the action is not an input.
+fn input(action: &Action) -> &'static str {
+    match action {
+        Action::Input(input) => Ingress::NAMES[input.number()],
+        Action::Turn | Action::Pick(_) | Action::Round { .. } | Action::Wave(_) => "",
     }
 }
 
@@ -333,6 +343,34 @@ mod tests {
         }
         let findings = coverage.findings();
         assert!(findings.is_empty(), "{}\n{coverage}", findings.join("\n"));
+    }
+
+    /// Each input has a counter of its own, so results that another input also has do not hide one
+    /// that is always refused.
+    #[test]
+    fn an_input_that_is_never_taken_is_a_finding() {
+        let mut coverage = Coverage::default();
+        let is_taken_clock = |action: &Action, out: &ActionOut| {
+            matches!(action, Action::Input(Ingress::AdvanceClock { .. }))
+                && matches!(out.result, ActionResult::Taken(_))
+        };
+        for mut case in hand::cases() {
+            let outs = run(&case);
+            let actions = std::mem::take(&mut case.actions).into_iter().zip(outs);
+            let (actions, outs): (Vec<_>, Vec<_>) = actions
+                .filter(|(action, out)| !is_taken_clock(action, out))
+                .unzip();
+            case.actions = actions;
+            coverage.add(&case, &outs);
+        }
+        let findings = coverage.findings();
+        for policy in SchedulingPolicy::ALL.map(SchedulingPolicy::name) {
+            let never = |input: &str| format!("never: input taken · {input} · {policy}");
+            assert!(findings.contains(&never("AdvanceClock")), "{findings:?}");
+            let others = Ingress::NAMES.iter().filter(|n| **n != "AdvanceClock");
+            let wrong: Vec<_> = others.filter(|n| findings.contains(&never(n))).collect();
+            assert!(wrong.is_empty(), "{wrong:?}");
+        }
     }
 
     /// A misspelt name in a column of a table would be a row that no case can cover.

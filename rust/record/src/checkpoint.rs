@@ -206,6 +206,8 @@ mod tests {
     };
 
     use super::*;
+    use crate::entry::{Entry, Header};
+    use crate::{Flush, Reader, Recorder, Replay};
 
     fn host() -> impl EffectHandler {
         let mut asked = 0u64;
@@ -306,6 +308,84 @@ mod tests {
             assert_eq!(restored.next_deadline(), kernel.next_deadline());
             assert_eq!(restored.outstanding(), kernel.outstanding());
             assert_eq!(drive(restored), drive(kernel));
+        }
+    }
+
+    /// A recording of two sessions with a checkpoint in the middle, and the file at it. The values
+    /// that the handler produces begin at `first`.
+    fn recorded(first: u64) -> (Vec<u8>, StoredMachine) {
+        let header = Header {
+            tool: "test 1".to_owned(),
+            config: ProtocolMachineConfig::default(),
+            source: None,
+            notes: Vec::new(),
+        };
+        let recorder = Recorder::create(Vec::new(), &header, Flush::default());
+        let recorder = recorder.expect("memory does not fail").checkpoint_every(1);
+        let mut produced = first;
+        let host = FromFn(
+            move |request: &EffectRequest<'_>| match request.choose("ping") {
+                Some(ping) => Reply::Now(ping),
+                None if request.args_len() == 0 => {
+                    produced += 1;
+                    Reply::Now(Outcome::success(produced))
+                }
+                None => Reply::Now(Outcome::done()),
+            },
+        );
+        let mut machine = ProtocolMachine::with_sink(header.config.clone(), host, recorder);
+        for _ in 0..2 {
+            let opened = machine.load_choreography(&sample::ping_pong(1), "me");
+            opened.expect("there is room");
+        }
+        let _ = machine.run(2000);
+        let (kernel, _, recorder) = machine.into_parts();
+        let bytes = recorder.finish(&kernel).expect("memory does not fail");
+        let mut reader = Reader::open(&bytes[..]).expect("a header");
+        let step = loop {
+            match reader.entry().expect("memory does not fail") {
+                Some(Entry::Checkpoint(point)) if point.step > 100 => break point.step,
+                Some(_) => {}
+                None => panic!("there is no checkpoint in the middle"),
+            }
+        };
+        let mut replay = Replay::open(&bytes[..]).expect("a valid recording");
+        let file = replay
+            .to_checkpoint(step)
+            .expect("a checkpoint at the step");
+        (bytes, StoredMachine::read(&file).expect("a valid file"))
+    }
+
+    /// The digest in the file's header is the forged state's, so only the digest in the recording
+    /// shows that the state is another one.
+    #[test]
+    fn a_forged_state_with_its_own_digest_is_refused() {
+        let (bytes, stored) = recorded(0);
+        let read = |stored: &StoredMachine| {
+            let file = stored.write().expect("it is short");
+            Replay::from_checkpoint(&bytes[..], &file).err()
+        };
+        assert!(read(&stored).is_none(), "the file itself is accepted");
+        let mut reordered = stored.clone();
+        reordered.ready.reverse();
+        let other_run = recorded(1000).1;
+        assert_eq!(other_run.step, stored.step);
+        let other_values = StoredMachine {
+            sessions: other_run.sessions,
+            ready: other_run.ready,
+            ..stored.clone()
+        };
+        for forged in [reordered, other_values] {
+            let config = ProtocolMachineConfig::default();
+            let kernel = forged.restore(config).expect("a possible state");
+            let state = kernel.state_digest();
+            assert_ne!(state, stored.state, "it is another state");
+            let error = read(&StoredMachine { state, ..forged });
+            let Some(CheckpointError::Differs { what, expected, .. }) = error else {
+                panic!("{error:?}");
+            };
+            assert_eq!(what, "the state digest");
+            assert_eq!(expected, crate::describe::digest(&stored.state));
         }
     }
 

@@ -88,7 +88,10 @@ const LANES: [Lane; 15] = [
     .waiting()
     .after(&["setup"]),
     Lane::new("fmt", |tree, console| vec![fmt(tree, console)]).after(&["setup"]),
-    Lane::new("clippy", |tree, console| vec![clippy(tree, console)]).after(&["setup"]),
+    Lane::new("clippy", |tree, console| {
+        vec![clippy(tree, console), lean_native(tree, console)]
+    })
+    .after(&["setup"]),
     Lane::new("lean", |tree, console| {
         vec![lean::lane(tree, false, console)]
     })
@@ -208,6 +211,21 @@ fn clippy(tree: &Tree, console: &mut Console) -> Report {
     ]);
     let about = "lints of every target, warnings are errors";
     Job::new("clippy", about).check(tree, console, &mut command)
+}
+
+/// Runs clippy on the package that links the compiled model, which is outside the workspace. This
+/// checks its types only, because set-up installs no Lean that can be linked.
+fn lean_native(tree: &Tree, console: &mut Console) -> Report {
+    let mut command = tree.cargo("clippy");
+    command.args(["--manifest-path", "rust/lean-native/Cargo.toml", "--locked"]);
+    command
+        .arg("--target-dir")
+        .arg(tree.target.join("lean-native"));
+    command.args(["--all-targets", "--", "-D", "warnings"]);
+    // With this variable, the build script of `lean-sys` does not look for a Lean.
+    command.env("DOCS_RS", "1");
+    let about = "types of the package that links a native Lean";
+    Job::new("lean-native", about).check(tree, console, &mut command)
 }
 
 /// Runs all tests except those of other lanes. The bridge's integration tests run Lean for minutes,

@@ -1,12 +1,9 @@
 //! The machine's integration tests, in one program: a program for each file would link the machine
 //! a dozen times.
-//!
-//! `allocation` is a program of its own; its first lines say why.
 
-#[path = "../common/mod.rs"]
-mod common;
-
+mod allocation;
 mod certain;
+mod common;
 mod edges;
 mod envelope;
 mod faults;

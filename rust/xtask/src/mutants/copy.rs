@@ -104,7 +104,8 @@ fn edit(
         let member = members.iter().find(|m| Path::new(source).starts_with(m));
         let found = files.get_mut(Path::new(source));
         let (Some(member), Some(content)) = (member, found) else {
-            return edits.not_copied(source).map_or(Ok(()), |p| Err(p.into()));
+            let problem = edits.not_copied(source, members);
+            return problem.map_or(Ok(()), |problem| Err(problem.into()));
         };
         let text = String::from_utf8_lossy(content);
         *content = edits.apply(source, &text)?.into_bytes();
@@ -389,8 +390,10 @@ opt-level = 1
         let problem = checkout.write().err().expect("a problem").to_string();
         assert_eq!(
             problem,
-            "edit `seven` of `rust/mutants/a/lib.toml` is for `rust/b/src/lib.rs`, which is not a \
-             file of a crate that the bridge links"
+            "edit `seven` of `rust/mutants/a/lib.toml` is for `rust/b/src/lib.rs`, which is not in \
+             the copy: an edit may name a file of the crates that the bridge links, \
+             `rust/antiphon-bridge`, `rust/a`, `rust/antiphon-mutants` (docs/contributing.md, \
+             \"Mutants\")"
         );
         checkout.edits("a", "7");
         checkout.put("rust/a/Cargo.toml", "[package]\n");

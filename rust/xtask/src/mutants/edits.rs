@@ -125,8 +125,17 @@ pub(crate) enum EditProblem {
         expected: BTreeSet<u16>,
         got: BTreeSet<u16>,
     },
-    #[error("{edit} is for `{source_file}`, which is not a file of a crate that the bridge links")]
-    NotCopied { edit: Place, source_file: String },
+    #[error(
+        "{edit} is for `{source_file}`, which is not in the copy: an edit may name a file of the \
+         crates that the bridge links, {} ({GUIDE})",
+        copied.join(", ")
+    )]
+    NotCopied {
+        edit: Place,
+        source_file: String,
+        /// The directories of the copied crates, below the root.
+        copied: Vec<String>,
+    },
     #[error("`{directory}` has no edits")]
     Empty { directory: String },
 }
@@ -288,12 +297,14 @@ impl Edits {
         Ok(format!("{edited}{}\n{IMPORT}\n", &text[from..]))
     }
 
-    /// The problem of an edit whose source file is not copied.
-    pub(crate) fn not_copied(&self, source: &str) -> Option<EditProblem> {
+    /// The problem of an edit whose source file is not copied. `copied` has the directories of the
+    /// crates that are.
+    pub(crate) fn not_copied(&self, source: &str, copied: &[String]) -> Option<EditProblem> {
         let edit = self.edits.iter().find(|edit| edit.source == source)?;
         Some(EditProblem::NotCopied {
             edit: edit.place.clone(),
             source_file: source.to_owned(),
+            copied: copied.iter().map(|c| format!("`{c}`")).collect(),
         })
     }
 }

@@ -1,6 +1,7 @@
 //! The step loop does not allocate once its buffers have grown, and an idle session is small.
 //!
-//! This is a program of its own because it installs a global allocator that counts.
+//! `allocation_counter` counts the allocations of the calling thread only, so other tests may run
+//! at the same time.
 
 use antiphon_machine::*;
 
