@@ -402,9 +402,10 @@ impl Again {
         expected: &T,
         got: &T,
     ) -> Result<(), Mismatch> {
-        match expected == got {
-            true => Ok(()),
-            false => Err(self.mismatch(what, format!("{expected:?}"), format!("{got:?}"))),
+        if expected == got {
+            Ok(())
+        } else {
+            Err(self.mismatch(what, format!("{expected:?}"), format!("{got:?}")))
         }
     }
 

@@ -12,7 +12,7 @@ use crate::case::{CASE_LIMITS, Case, CaseError};
 #[derive(Debug, thiserror::Error)]
 pub enum FixtureError {
     /// A file cannot be read or written.
-    #[error("{}: {error}", path.display())]
+    #[error("`{}`: {error}", path.display())]
     Io {
         /// The file's path.
         path: PathBuf,
@@ -20,7 +20,7 @@ pub enum FixtureError {
         error: io::Error,
     },
     /// A file cannot be read as a case.
-    #[error("{}: {error}", path.display())]
+    #[error("`{}`: {error}", path.display())]
     Case {
         /// The file's path.
         path: PathBuf,
@@ -28,17 +28,28 @@ pub enum FixtureError {
         error: CaseError,
     },
     /// The `.diag` file does not match the case beside it.
-    #[error("{} does not match the case beside it", path.display())]
+    #[error("`{}` does not match the case beside it", path.display())]
     Text {
         /// The file's path.
         path: PathBuf,
     },
     /// The name is not a plain file name.
-    #[error("`{name}` is not a fixture name: use letters, digits and `-` only")]
+    #[error(
+        "{} is not a fixture name: use letters, digits and `-` only",
+        quoted(name)
+    )]
     Name {
         /// The name.
         name: String,
     },
+}
+
+fn quoted(name: &str) -> String {
+    if name.is_empty() {
+        "\"\"".to_owned()
+    } else {
+        format!("`{name}`")
+    }
 }
 
 /// Writes a case as `NAME.cbor`, and in readable form as `NAME.diag`. Returns the path of the
@@ -68,11 +79,14 @@ pub fn write_fixture(folder: &Path, name: &str, case: &Case) -> Result<PathBuf, 
 /// Replaces a file atomically: after a failure the old file is unchanged.
 fn replace(path: &Path, content: &[u8]) -> io::Result<()> {
     let folder = path.parent().filter(|folder| *folder != Path::new(""));
-    let mut builder = tempfile::Builder::new();
-    #[cfg(unix)]
-    builder.permissions(std::os::unix::fs::PermissionsExt::from_mode(0o666)); // the umask applies
-    let mut file = builder.tempfile_in(folder.unwrap_or(Path::new(".")))?;
-    file.write_all(content)?;
+    // The library's errors name the temporary file, so the system's error is kept.
+    let mut code = None;
+    let created = tempfile::Builder::new().make_in(folder.unwrap_or(Path::new(".")), |path| {
+        let opened = fs::File::create_new(path);
+        opened.inspect_err(|error| code = error.raw_os_error())
+    });
+    let mut file = created.map_err(|error| code.map_or(error, io::Error::from_raw_os_error))?;
+    file.as_file_mut().write_all(content)?;
     file.persist(path).map_err(|error| error.error)?;
     Ok(())
 }
@@ -177,6 +191,19 @@ mod tests {
         assert!(fs::read(&path).expect("the file exists") == cases[1].to_bytes());
         let files = fs::read_dir(folder.path()).expect("the folder can be listed");
         assert_eq!(files.count(), 2);
+    }
+
+    #[test]
+    fn an_error_names_the_fixture_and_no_temporary_file() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let missing = folder.path().join("none");
+        let case = &hand::cases()[0];
+        let error = write_fixture(&missing, "same", case).expect_err("no such folder");
+        let path = missing.join("same.cbor");
+        let reason = "No such file or directory (os error 2)";
+        assert_eq!(error.to_string(), format!("`{}`: {reason}", path.display()));
+        let error = write_fixture(&missing, "", case).expect_err("an empty name");
+        assert!(error.to_string().starts_with("\"\" is not"), "{error}");
     }
 
     #[test]

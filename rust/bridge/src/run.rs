@@ -125,9 +125,10 @@ impl Runner {
             Action::Round { width: 0, .. } => self.out(ActionResult::NoWidth, Vec::new(), None),
             Action::Round { width, quantum } => {
                 let certificate = self.kernel.plan(*width, *quantum);
-                match certificate.picks.is_empty() {
-                    true => self.turn(),
-                    false => self.wave(&certificate, jobs),
+                if certificate.picks.is_empty() {
+                    self.turn()
+                } else {
+                    self.wave(&certificate, jobs)
                 }
             }
             Action::Wave(certificate) => self.wave(certificate, jobs),

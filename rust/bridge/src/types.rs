@@ -114,9 +114,10 @@ pub fn compare(model: &str, registry: &Registry) -> Result<TypesReport, TypesErr
     let names = names.collect::<BTreeSet<_>>();
     let mut report = TypesReport::default();
     for name in registry.types.keys() {
-        match names.contains(name.as_str()) {
-            true => report.deviating += 1,
-            false => report.unused.push(format!("type `{name}`")),
+        if names.contains(name.as_str()) {
+            report.deviating += 1
+        } else {
+            report.unused.push(format!("type `{name}`"))
         }
     }
     let kernel = kernel.iter().map(|row| translated(row, &registry.types));
@@ -132,9 +133,10 @@ pub fn compare(model: &str, registry: &Registry) -> Result<TypesReport, TypesErr
         for (side, row) in sides {
             let Some(row) = row else { continue };
             let row = format!("{side}: {row}");
-            match alone.remove(&row) {
-                true => report.deviating += 1,
-                false => report.unused.push(row),
+            if alone.remove(&row) {
+                report.deviating += 1
+            } else {
+                report.unused.push(row)
             }
         }
     }

@@ -272,9 +272,10 @@ impl Copier {
     fn decide(&mut self, request: &EffectRequest<'_>) -> Reply {
         let label = match &mut self.work {
             Some(Work::Send { source, .. }) => {
-                let read = match self.chunk.is_empty() {
-                    true => source.read(self.interrupt.as_ref(), self.offset, &mut self.chunk),
-                    false => Ok(()),
+                let read = if self.chunk.is_empty() {
+                    source.read(self.interrupt.as_ref(), self.offset, &mut self.chunk)
+                } else {
+                    Ok(())
                 };
                 match read {
                     Err(failure) => return self.failed(failure),
@@ -304,16 +305,19 @@ impl Copier {
         let handle = number(self.handle.unwrap_or_default());
         let offset = |open: &Open| open.has_positions.then(|| ("offset", number(self.offset)));
         let value = match (label, &self.work) {
-            ("look", Some(Work::Look { path, follow, .. })) => match follow {
-                true => Ok(Value::text(path)),
-                false => record(
-                    request,
-                    vec![
-                        ("path", text(path)),
-                        ("follow", Literal::Word("false".to_owned())),
-                    ],
-                ),
-            },
+            ("look", Some(Work::Look { path, follow, .. })) => {
+                if *follow {
+                    Ok(Value::text(path))
+                } else {
+                    record(
+                        request,
+                        vec![
+                            ("path", text(path)),
+                            ("follow", Literal::Word("false".to_owned())),
+                        ],
+                    )
+                }
+            }
             (
                 "begin",
                 Some(Work::Send { open, .. } | Work::Probe { open, .. } | Work::Fetch { open, .. }),
@@ -474,9 +478,10 @@ impl Source {
             len.map_err(Failure::Io)?;
         }
         let end = offset.saturating_add(chunk.len() as u64);
-        match self.len_max.is_some_and(|max| end > max) {
-            true => Err(Failure::Longer),
-            false => Ok(()),
+        if self.len_max.is_some_and(|max| end > max) {
+            Err(Failure::Longer)
+        } else {
+            Ok(())
         }
     }
 

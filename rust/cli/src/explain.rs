@@ -44,9 +44,10 @@ pub(crate) fn table(report: &WaveReport) -> String {
     row(
         "fallbacks",
         fallbacks.iter().map(|(_, count)| count).sum(),
-        match fallbacks.is_empty() {
-            true => "every wave passed its check",
-            false => "waves that failed their check",
+        if fallbacks.is_empty() {
+            "every wave passed its check"
+        } else {
+            "waves that failed their check"
         },
     );
     for (name, count) in fallbacks {

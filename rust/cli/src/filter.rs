@@ -53,6 +53,16 @@ pub(crate) fn lines(text: &str) -> String {
     text.split('\n').map(line).collect::<Vec<_>>().join("\n")
 }
 
+/// Quotes a name or a word of the user for a message: in backticks, or as `""` if it is empty.
+pub(crate) fn quoted(word: impl std::fmt::Display) -> String {
+    let word = word.to_string();
+    if word.is_empty() {
+        "\"\"".to_owned()
+    } else {
+        format!("`{word}`")
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

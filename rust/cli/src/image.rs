@@ -15,10 +15,17 @@ use crate::text;
 /// The first byte of an image: the head of a CBOR array. No UTF-8 text begins with one of these.
 const ARRAY: std::ops::RangeInclusive<u8> = 0x80..=0x9f;
 
-/// Reads an image from a file. Returns nothing when the file is text or standard input.
-pub(crate) fn read(path: &Path) -> Result<Option<CodeImage>, Problem> {
+/// The content of a file that is an image or a protocol file.
+pub(crate) enum Content {
+    Image(CodeImage),
+    /// The bytes of a file that is not an image, and of standard input.
+    Source(Vec<u8>),
+}
+
+/// Reads an image or a protocol file. It is read once, so that it may be a pipe.
+pub(crate) fn read(path: &Path) -> Result<Content, Problem> {
     if text::is_stdin(path) {
-        return Ok(None);
+        return Ok(Content::Source(text::bytes(path)?));
     }
     let mut bytes = Vec::new();
     let limit = IMAGE_LEN_MAX as u64 + 1;
@@ -26,7 +33,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<CodeImage>, Problem> {
         .and_then(|file| file.take(limit).read_to_end(&mut bytes))
         .map_err(Problem::file("read", path))?;
     if !bytes.first().is_some_and(|byte| ARRAY.contains(byte)) {
-        return Ok(None);
+        return Ok(Content::Source(bytes));
     }
     let limits = Limits {
         bytes_len: IMAGE_LEN_MAX,
@@ -38,7 +45,7 @@ pub(crate) fn read(path: &Path) -> Result<Option<CodeImage>, Problem> {
         path: path.to_owned(),
         error,
     };
-    Ok(Some(image.map_err(not_an_image)?))
+    Ok(Content::Image(image.map_err(not_an_image)?))
 }
 
 /// Returns the names of the image's roles, as the rows of a recording show them.

@@ -85,9 +85,12 @@ fn describe(row: NamedRow<'_>) -> (String, String) {
     });
     let session = |action: String| ("session".to_owned(), action);
     let witness = |action: String| ("witness".to_owned(), action);
-    let noted = |text: String| match note.is_empty() {
-        true => text,
-        false => format!("{text}  ({note})"),
+    let noted = |text: String| {
+        if note.is_empty() {
+            text
+        } else {
+            format!("{text}  ({note})")
+        }
     };
     let is_of_host = row.row.is_of_host(row.image);
     match kind {
@@ -145,8 +148,9 @@ fn message(row: NamedRow<'_>) -> (String, String) {
         let space = if values.is_empty() { "" } else { " " };
         (format!("{from} → {to}"), format!("{label}{space}{values}"))
     };
-    match row.is_inside_guest {
-        true => (actor, format!("{action}  (inside the guest)")),
-        false => (actor, action),
+    if row.is_inside_guest {
+        (actor, format!("{action}  (inside the guest)"))
+    } else {
+        (actor, action)
     }
 }

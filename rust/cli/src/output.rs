@@ -112,9 +112,10 @@ impl Output {
 
     /// The style of diagnostics on standard output.
     pub(crate) fn diagnostics(&self) -> antiphon_language::diagnostic::Style {
-        match self.colour {
-            true => antiphon_language::diagnostic::Style::Colour,
-            false => antiphon_language::diagnostic::Style::Plain,
+        if self.colour {
+            antiphon_language::diagnostic::Style::Colour
+        } else {
+            antiphon_language::diagnostic::Style::Plain
         }
     }
 
@@ -133,9 +134,10 @@ pub(crate) fn to_stderr(text: &str) {
 /// error, with colours on a terminal. If printing fails, only the exit code reports the error.
 pub(crate) fn print_usage(error: &clap::Error) {
     let text = error.render();
-    let choice = match error.use_stderr() {
-        true => anstream::AutoStream::choice(&io::stderr()),
-        false => anstream::AutoStream::choice(&io::stdout()),
+    let choice = if error.use_stderr() {
+        anstream::AutoStream::choice(&io::stderr())
+    } else {
+        anstream::AutoStream::choice(&io::stdout())
     };
     let text = match choice {
         ColorChoice::Never => text.to_string(),
@@ -143,9 +145,10 @@ pub(crate) fn print_usage(error: &clap::Error) {
             text.ansi().to_string()
         }
     };
-    match error.use_stderr() {
-        true => to_stderr(&text),
-        false => drop(StandardOutput::stdout().write_all(text.as_bytes())),
+    if error.use_stderr() {
+        to_stderr(&text)
+    } else {
+        drop(StandardOutput::stdout().write_all(text.as_bytes()))
     }
 }
 

@@ -97,13 +97,15 @@ impl<T> Overflow<T> {
             return None;
         }
         let (trouble, ends) = (self.totals.trouble(), self.totals.ends());
-        let trouble = match trouble.is_empty() {
-            true => "no trouble".to_owned(),
-            false => trouble,
+        let trouble = if trouble.is_empty() {
+            "no trouble".to_owned()
+        } else {
+            trouble
         };
-        let ends = match ends.is_empty() {
-            true => "no session ended".to_owned(),
-            false => format!("sessions {ends}"),
+        let ends = if ends.is_empty() {
+            "no session ended".to_owned()
+        } else {
+            format!("sessions {ends}")
         };
         Some(format!("{trouble}; {ends}"))
     }

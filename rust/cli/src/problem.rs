@@ -18,9 +18,10 @@ use antiphon_machine::{ReadError, Refusal, VerifyError};
 use antiphon_record::{CheckpointError, OpenError, RecordError, ReplayError, Tail};
 
 use crate::exit::Exit;
-use crate::filter;
+use crate::filter::{self, quoted};
 use crate::host::support::UnsupportedProtocol;
 use crate::last_failure::LastFailure;
+use crate::output::Output;
 use crate::script::ScriptError;
 use crate::tail;
 
@@ -61,28 +62,28 @@ pub(crate) enum UsageError {
         path.display()
     )]
     HtmlRemoved { path: PathBuf },
-    #[error("there is no command `{got}`; the commands are {known}")]
+    #[error("there is no command {}; the commands are {known}", quoted(got))]
     NoSuchCommand { got: String, known: String },
     #[error("`{file}` has several protocols; choose one with `--protocol`: {known}")]
     WhichProtocol { file: String, known: String },
-    #[error("`{protocol}` has no role `{got}`; it has {known}")]
+    #[error("`{protocol}` has no role {}; it has {known}", quoted(got))]
     NoSuchRole {
         protocol: String,
         got: String,
         known: String,
     },
-    #[error("`{}` is the file that is compiled; write to another file", path.display())]
+    #[error("{} is the file that is compiled; write to another file", quoted(path.display()))]
     OverInput { path: PathBuf },
-    #[error("`{}` is the recording; write to another file", path.display())]
+    #[error("{} is the recording; write to another file", quoted(path.display()))]
     OverRecording { path: PathBuf },
     #[error(
-        "`{}` is a file that the command itself reads or writes; record in another file",
-        path.display()
+        "{} is a file that the command itself reads or writes; record in another file",
+        quoted(path.display())
     )]
     RecordingOver { path: PathBuf },
     #[error("`--to-checkpoint` takes a step and a file, got {got} as the step")]
     CheckpointStep { got: String },
-    #[error("`{}`: {error}", path.display())]
+    #[error("{}: {error}", quoted(path.display()))]
     NoCheckpoint {
         path: PathBuf,
         error: Box<CheckpointError>,
@@ -92,6 +93,33 @@ pub(crate) enum UsageError {
          `--from-checkpoint`"
     )]
     StepNotReplayed { step: u64, from: u64 },
+    #[error(
+        "the replay continues from step {from}, so it cannot write the checkpoint at step {step}: \
+         use a step after {from}, or replay without `--from-checkpoint`"
+    )]
+    CheckpointPassed { step: u64, from: u64 },
+    #[error("`--priority` has no effect under the policy `{policy}`; add `--policy priority`")]
+    Priority { policy: &'static str },
+    #[error("`{option}` has no effect with `--json`; use only one of them")]
+    WithJson { option: &'static str },
+    #[error("`{command}` prints no JSON; leave `--json` out")]
+    NoJson { command: &'static str },
+    #[error(
+        "{} is an image and has one protocol, so `--protocol` has no effect; leave it out",
+        quoted(path.display())
+    )]
+    ProtocolOfImage { path: PathBuf },
+    #[error(
+        "{} is an image; a certificate is made when a protocol file is compiled, so give that file",
+        quoted(path.display())
+    )]
+    CertificateOfImage { path: PathBuf },
+    #[error(
+        "{} is not a regular file, so it cannot be formatted in place; `--check` can read it, and \
+         `-` formats standard input",
+        quoted(path.display())
+    )]
+    FormatInPlace { path: PathBuf },
     #[error("a certificate belongs to one image, got {got} files")]
     OneImage { got: usize },
     #[error("{sessions} sessions need `--script`: answers can be typed for one session only")]
@@ -115,15 +143,15 @@ pub(crate) enum InputError {
     Unsound { file: String, report: String },
     #[error("`{file}` has no protocol")]
     NoProtocol { file: String },
-    #[error("`{}` is not an image: {error}", path.display())]
+    #[error("{} is not an image: {error}", quoted(path.display()))]
     NotAnImage { path: PathBuf, error: ReadError },
     #[error("the image is invalid: {0}")]
     InvalidImage(#[source] VerifyError),
-    #[error("`{}` is not an image; only an image has a certificate", path.display())]
+    #[error("{} is not an image; only an image has a certificate", quoted(path.display()))]
     SourceForImage { path: PathBuf },
     #[error("`{protocol}` is too large to explore, so it has no certificate")]
     Uncertified { protocol: String },
-    #[error("`{}` does not show that the image is safe: {error}", path.display())]
+    #[error("{} does not show that the image is safe: {error}", quoted(path.display()))]
     Certificate {
         path: PathBuf,
         error: CertificateError,
@@ -131,11 +159,11 @@ pub(crate) enum InputError {
     /// One line per error, each with its location.
     #[error("{report}")]
     Script { report: String },
-    #[error("`{}` is longer than {max} bytes", path.display())]
+    #[error("{} is longer than {max} bytes", quoted(path.display()))]
     TooLong { path: PathBuf, max: u64 },
-    #[error("`{}` is not UTF-8 text: byte {at} is invalid", path.display())]
+    #[error("{} is not UTF-8 text: byte {at} is invalid", quoted(path.display()))]
     NotText { path: PathBuf, at: usize },
-    #[error("`{}` is not a file", path.display())]
+    #[error("{} is not a file", quoted(path.display()))]
     NotAFile { path: PathBuf },
     #[error("cannot read standard input: {reason}")]
     StandardInput { reason: String },
@@ -144,43 +172,43 @@ pub(crate) enum InputError {
 /// A recording cannot be written, or cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum RecordingError {
-    #[error("`{}` exists; `--overwrite` replaces it", path.display())]
+    #[error("{} exists; `--overwrite` replaces it", quoted(path.display()))]
     Exists { path: PathBuf },
     #[error(
-        "`{}` is being written by another process; wait for its end or record in another file",
-        path.display()
+        "{} is being written by another process; wait for its end or record in another file",
+        quoted(path.display())
     )]
     Busy { path: PathBuf },
-    #[error("cannot record in `{}`: {error}", path.display())]
+    #[error("cannot record in {}: {error}", quoted(path.display()))]
     Write { path: PathBuf, error: RecordError },
-    #[error("`{}`: {error}", path.display())]
+    #[error("{}: {error}", quoted(path.display()))]
     Replay {
         path: PathBuf,
         error: Box<ReplayError>,
     },
-    #[error("`{}`: {error}", path.display())]
+    #[error("{}: {error}", quoted(path.display()))]
     Checkpoint {
         path: PathBuf,
         error: Box<CheckpointError>,
     },
-    #[error("`{}` exists and is not a checkpoint; write to another file", path.display())]
+    #[error("{} exists and is not a checkpoint; write to another file", quoted(path.display()))]
     NotReplaced { path: PathBuf },
-    #[error("`{}` cannot be certified because it is incomplete: {tail}", path.display())]
+    #[error("{} cannot be certified because it is incomplete: {tail}", quoted(path.display()))]
     Incomplete { path: PathBuf, tail: Box<Tail> },
-    #[error("`{}` names the mode `replay`, in which nothing is recorded", path.display())]
+    #[error("{} names the mode `replay`, in which nothing is recorded", quoted(path.display()))]
     OfAReplay { path: PathBuf },
-    #[error("`{}` cannot be given to the model: {error}", path.display())]
+    #[error("{} cannot be given to the model: {error}", quoted(path.display()))]
     Case {
         path: PathBuf,
         error: Box<CaseError>,
     },
     #[error(
-        "`{}` cannot be certified: run as a case it ends in a state that differs from the recorded \
+        "{} cannot be certified: run as a case it ends in a state that differs from the recorded \
          one, which is a defect of this program",
-        path.display()
+        quoted(path.display())
     )]
     OtherRun { path: PathBuf },
-    #[error("`{}` is too large: {error}", path.display())]
+    #[error("{} is too large: {error}", quoted(path.display()))]
     TooLarge { path: PathBuf, error: TooLarge },
 }
 
@@ -193,8 +221,8 @@ pub(crate) enum LeanError {
     )]
     NotFound,
     #[error(
-        "Lean was not found: ANTIPHON_LEAN names `{}`, which does not exist",
-        program.display()
+        "Lean was not found: ANTIPHON_LEAN names {}, which does not exist",
+        quoted(program.display())
     )]
     NoSuchProgram { program: PathBuf },
     #[error("{}", brief(&.0.to_string()))]
@@ -271,7 +299,7 @@ pub(crate) enum LinkError {
 pub(crate) enum SystemError {
     #[error("cannot write to standard output: {0}")]
     Output(#[source] io::Error),
-    #[error("cannot {doing} `{}`: {source}", path.display())]
+    #[error("cannot {doing} {}: {source}", quoted(path.display()))]
     File {
         doing: &'static str,
         path: PathBuf,
@@ -293,9 +321,9 @@ pub(crate) enum SystemError {
     )]
     NoPackage,
     #[error(
-        "`{}` has no package that replays in the browser (`antiphon.js`, `antiphon_bg.wasm`); \
+        "{} has no package that replays in the browser (`antiphon.js`, `antiphon_bg.wasm`); \
          `cargo xtask wasm` builds it",
-        folder.display()
+        quoted(folder.display())
     )]
     NoSuchPackage { folder: PathBuf },
     #[error("the machine refused an input: {0}")]
@@ -359,6 +387,9 @@ impl Problem {
     pub(crate) fn checkpoint(recording: &Path, file: &Path, error: CheckpointError) -> Problem {
         match error {
             CheckpointError::Replay(error) => Problem::replay(recording, error),
+            CheckpointError::Passed { step, now: from } => {
+                UsageError::CheckpointPassed { step, from }.into()
+            }
             error @ (CheckpointError::NoCheckpoint { .. } | CheckpointError::NoDigests) => {
                 let (path, error) = (recording.to_owned(), Box::new(error));
                 UsageError::NoCheckpoint { path, error }.into()
@@ -394,6 +425,20 @@ impl UsageError {
             protocol: protocol.name().to_owned(),
             got: got.to_owned(),
             known: known.collect::<Vec<_>>().join(", "),
+        }
+    }
+
+    /// Refuses an option that has no effect with `--json`, if both are given. `--json` may come
+    /// before the command, where the parser does not see the conflict.
+    pub(crate) fn check_json(
+        output: &Output,
+        option: &'static str,
+        is_given: bool,
+    ) -> Result<(), UsageError> {
+        if output.json && is_given {
+            Err(UsageError::WithJson { option })
+        } else {
+            Ok(())
         }
     }
 }
@@ -468,7 +513,9 @@ fn checkpoint_exit(error: &CheckpointError) -> Exit {
         },
         CheckpointError::Replay(error) => replay_exit(error),
         CheckpointError::Diverged { .. } => Exit::No,
-        CheckpointError::NoCheckpoint { .. } | CheckpointError::NoDigests => Exit::Usage,
+        CheckpointError::NoCheckpoint { .. }
+        | CheckpointError::NoDigests
+        | CheckpointError::Passed { .. } => Exit::Usage,
         CheckpointError::TooLong { .. }
         | CheckpointError::NotACheckpoint { .. }
         | CheckpointError::Version { .. }

@@ -7,8 +7,8 @@ use antiphon_language::compile::{Compiled, compile};
 use antiphon_language::diagnostic::{Diagnostic, Style, render_all};
 use antiphon_language::global::CheckedProtocol;
 use antiphon_language::safety::Limits;
-use antiphon_language::source::{FileId, Source, Sources};
-use antiphon_language::{Checked, Loader, Modules, check};
+use antiphon_language::source::{FileId, SOURCE_LEN_MAX, Source, Sources};
+use antiphon_language::{Checked, Loader, Modules, check, decode};
 use antiphon_machine::VerifiedImage;
 
 use crate::args::RecordArgs;
@@ -38,19 +38,30 @@ pub(crate) struct Protocol {
 impl ProtocolFile {
     /// Reads a file and checks everything in it.
     pub(crate) fn read(path: &Path) -> Result<ProtocolFile, Problem> {
-        match text::source(path)? {
-            Ok(source) => Ok(ProtocolFile::of(source, &SiblingLoader::of(path))),
+        Ok(ProtocolFile::from_source(path, text::source(path)?))
+    }
+
+    /// Checks everything in a file with these bytes.
+    pub(crate) fn from_bytes(path: &Path, bytes: &[u8]) -> ProtocolFile {
+        // As when the file is read: one byte beyond the limit is enough to refuse it.
+        let bytes = bytes.get(..=SOURCE_LEN_MAX).unwrap_or(bytes);
+        ProtocolFile::from_source(path, decode(&text::name(path), bytes))
+    }
+
+    fn from_source(path: &Path, source: Result<Source, (Diagnostic, Source)>) -> ProtocolFile {
+        match source {
+            Ok(source) => ProtocolFile::of(source, &SiblingLoader::of(path)),
             Err((found, source)) => {
                 let name = source.name.to_string();
                 let mut sources = Sources::default();
                 // The first file of an empty set always has room.
                 let _ = sources.add(source);
-                Ok(ProtocolFile {
+                ProtocolFile {
                     name,
                     sources,
                     diagnostics: vec![found],
                     protocols: Vec::new(),
-                })
+                }
             }
         }
     }

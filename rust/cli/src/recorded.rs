@@ -33,18 +33,16 @@ impl Recorded {
 
     /// Returns the command's result. An error notes that the recording failed as well.
     pub(crate) fn result<T>(self, result: Result<T, Problem>) -> Result<T, Problem> {
-        match self.is_whole {
-            true => result,
-            false => result.map_err(|problem| Problem::Unrecorded(Box::new(problem))),
+        if self.is_whole {
+            result
+        } else {
+            result.map_err(|problem| Problem::Unrecorded(Box::new(problem)))
         }
     }
 
     /// Returns the exit code of the command: `exit`, unless the recording failed.
     pub(crate) fn exit(self, exit: Exit) -> Exit {
-        match self.is_whole {
-            true => exit,
-            false => Exit::Failed,
-        }
+        if self.is_whole { exit } else { Exit::Failed }
     }
 
     /// Marks the command's last document if the recording failed.

@@ -57,9 +57,10 @@ impl Recording {
             return Ok(());
         };
         let mut files = files.into_iter();
-        match files.any(|file| same_file::is_same_place(path, file)) {
-            true => Err(recording_over(path)),
-            false => Ok(()),
+        if files.any(|file| same_file::is_same_place(path, file)) {
+            Err(recording_over(path))
+        } else {
+            Ok(())
         }
     }
 
@@ -143,9 +144,10 @@ impl Recording {
         let message = format!(
             "{}; {}",
             failure_message(&path, error.unwrap_or_default()),
-            match self.is_required {
-                true => "the run is ended",
-                false => "the run goes on without it",
+            if self.is_required {
+                "the run is ended"
+            } else {
+                "the run goes on without it"
             }
         );
         // A separate thread reports the failure, so the machine's thread does not wait for readers

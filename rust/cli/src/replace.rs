@@ -1,8 +1,8 @@
 //! Atomic writes of the user's files: a failure leaves the old file.
 
-use std::fs::{self, Permissions};
+use std::fs::{self, OpenOptions, Permissions};
 use std::io::{self, Write};
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use tempfile::NamedTempFile;
@@ -58,12 +58,20 @@ pub(crate) fn directory(path: &Path) -> &Path {
 }
 
 /// Creates an empty file with that mode, less the umask, in the target's directory. It is removed
-/// unless it is persisted.
+/// unless it is persisted. The error is the system's, without the temporary file's name: the caller
+/// names the file that the user gave.
 pub(crate) fn temporary(target: &Path, mode: u32) -> io::Result<NamedTempFile> {
-    tempfile::Builder::new()
-        .prefix(".antiphon-")
-        .permissions(Permissions::from_mode(mode))
-        .tempfile_in(directory(target))
+    let mut code = None;
+    let created =
+        tempfile::Builder::new()
+            .prefix(".antiphon-")
+            .make_in(directory(target), |path| {
+                let mut options = OpenOptions::new();
+                options.read(true).write(true).create_new(true).mode(mode);
+                let opened = options.open(path);
+                opened.inspect_err(|error| code = error.raw_os_error())
+            });
+    created.map_err(|error| code.map_or(error, io::Error::from_raw_os_error))
 }
 
 /// Writes a file atomically. A regular file is replaced by one with the same mode; a device or a
@@ -78,7 +86,7 @@ pub(crate) fn write_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
         return Err(io::Error::other("it is not a regular file"));
     };
     let mut file = temporary(&target, PRIVATE_MODE)?;
-    file.write_all(bytes)?;
+    file.as_file_mut().write_all(bytes)?;
     file.persist(&target).map_err(|error| error.error)?;
     Ok(())
 }
@@ -91,7 +99,7 @@ pub(crate) fn write_with(
     let target = match target(path)? {
         Target::Regular(target) => target,
         Target::Special => {
-            let mut options = fs::OpenOptions::new();
+            let mut options = OpenOptions::new();
             return fill(&mut options.write(true).truncate(true).open(path)?);
         }
     };

@@ -400,9 +400,10 @@ impl Reader<'_> {
             "sends" => self.sends(line, role),
             "gets" => {
                 let label = self.label(line)?;
-                let value = match line.cursor.is_done() {
-                    true => None,
-                    false => Some(self.value(line, &self.deliveries(label))?),
+                let value = if line.cursor.is_done() {
+                    None
+                } else {
+                    Some(self.value(line, &self.deliveries(label))?)
                 };
                 Ok(Act::Gets { label, value })
             }
@@ -448,9 +449,10 @@ impl Reader<'_> {
         if results.is_empty() {
             return Err(line.error_at(at, self.no_such_operation(word)));
         }
-        let answer = match line.cursor.is_done() {
-            true => Answer::Success(Value::Unit),
-            false => self.answer(line, &results)?,
+        let answer = if line.cursor.is_done() {
+            Answer::Success(Value::Unit)
+        } else {
+            self.answer(line, &results)?
         };
         Ok(Act::Answers {
             interface: interface.to_owned(),

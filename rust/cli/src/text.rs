@@ -84,11 +84,15 @@ pub(crate) fn is_stdin(path: &Path) -> bool {
     path == Path::new(STDIN)
 }
 
+/// Reads the bytes of a protocol file.
+pub(crate) fn bytes(path: &Path) -> Result<Vec<u8>, Problem> {
+    read(path).map_err(Problem::file("read", path))
+}
+
 /// Reads a protocol file. Text that is not valid UTF-8 gives a diagnostic and as much of the text
 /// as can be shown.
 pub(crate) fn source(path: &Path) -> Result<Result<Source, (Diagnostic, Source)>, Problem> {
-    let bytes = read(path).map_err(Problem::file("read", path))?;
-    Ok(decode(&name(path), &bytes))
+    Ok(decode(&name(path), &bytes(path)?))
 }
 
 /// Reads a text file of at most `len_max` bytes.

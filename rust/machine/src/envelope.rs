@@ -150,9 +150,10 @@ fn outside(a: &RunLog, b: &RunLog) -> Option<Outside> {
     if let Some(at) = differing(&a.states, &b.states, |a, b| a == b) {
         let session = SessionId(at as u32);
         let missing = at >= a.states.len().min(b.states.len());
-        return Some(match missing {
-            true => Outside::Missing { session },
-            false => Outside::State { session },
+        return Some(if missing {
+            Outside::Missing { session }
+        } else {
+            Outside::State { session }
         });
     }
     (a.clock != b.clock).then_some(Outside::Clock)

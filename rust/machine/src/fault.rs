@@ -51,6 +51,7 @@ macro_rules! for_each_fault {
             /// The endpoint's role.
             role: RoleId,
             /// The coroutine that holds it.
+            // A plain number, because the pinned schema has the field's type as `u16`.
             holder: u16,
         };
         /// The role's automaton does not admit this kind of action now.

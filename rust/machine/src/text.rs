@@ -60,6 +60,22 @@ pub fn digest(digest: &[u8; 32]) -> String {
     format!("{a:02x}{b:02x}{c:02x}{d:02x}{e:02x}{f:02x}…")
 }
 
+/// Two digests that differ, as texts that differ: their first bytes, or all bytes if the first ones
+/// are equal.
+pub fn digests(left: &[u8; 32], right: &[u8; 32]) -> (String, String) {
+    let short = (digest(left), digest(right));
+    if short.0 == short.1 && left != right {
+        (whole_digest(left), whole_digest(right))
+    } else {
+        short
+    }
+}
+
+/// A whole digest, in hexadecimal digits.
+pub fn whole_digest(digest: &[u8; 32]) -> String {
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
 /// A value as text on one line: [`Printer::value`] with the names of the image and this width.
 pub fn show(value: &Value, sort: Option<SortId>, image: &CodeImage, width: usize) -> String {
     Printer::new(image).with_width(width).value(value, sort)

@@ -536,10 +536,10 @@ fn protocols(left: &VerifiedImage, right: &VerifiedImage) -> (String, String) {
     if a != b {
         return (a, b);
     }
-    let digest = |image: &VerifiedImage| describe::digest(image.digest());
+    let (left, right) = describe::digests(left.digest(), right.digest());
     (
-        format!("{a} (image {})", digest(left)),
-        format!("{b} (image {})", digest(right)),
+        format!("{a} (image {left})"),
+        format!("{b} (image {right})"),
     )
 }
 

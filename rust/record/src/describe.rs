@@ -7,9 +7,9 @@ use antiphon_machine::{
     ProtocolMachineKernel, RoleId, SessionId, SortId, Value, VerifiedImage,
 };
 
-use crate::entry::{Checkpoint, Entry, Request};
+use crate::entry::{Checkpoint, Entry, Header, Request};
 
-pub use antiphon_machine::text::digest;
+pub use antiphon_machine::text::{digest, digests};
 
 /// A number with a noun, in the singular for 1. For a noun with an irregular plural pass a pair.
 pub fn count<'n>(number: u64, noun: impl Into<Noun<'n>>) -> String {
@@ -150,6 +150,19 @@ pub fn input(input: &Ingress) -> String {
 
 /// An entry of a recording. `image` is that of the entry's session, if it concerns one.
 pub fn entry(image: Option<&VerifiedImage>, entry: &Entry) -> String {
+    entry_with(image, entry, digest)
+}
+
+/// An entry of a recording with its digests in full, to tell it from one with the same short text.
+pub fn entry_in_full(entry: &Entry) -> String {
+    entry_with(None, entry, text::whole_digest)
+}
+
+fn entry_with(
+    image: Option<&VerifiedImage>,
+    entry: &Entry,
+    digest: fn(&[u8; 32]) -> String,
+) -> String {
     match entry {
         Entry::Header(header) => format!("recorded by {}", header.tool),
         Entry::Image(bytes) => format!(
@@ -161,9 +174,9 @@ pub fn entry(image: Option<&VerifiedImage>, entry: &Entry) -> String {
         Entry::Answer(o) => format!("answered: {}", outcome(o)),
         Entry::Input { input: i, .. } => input(i),
         Entry::Refused(refusal) => format!("refused: {refusal}"),
-        Entry::Checkpoint(point) => checkpoint(point),
+        Entry::Checkpoint(point) => checkpoint(point, digest),
         Entry::Wave { picks, .. } => wave(picks),
-        Entry::End(end) => format!("end, {}: {}", end.stop, checkpoint(&end.last)),
+        Entry::End(end) => format!("end, {}: {}", end.stop, checkpoint(&end.last, digest)),
     }
 }
 
@@ -185,11 +198,33 @@ fn wave(picks: &[(Pick, u32)]) -> String {
     text
 }
 
-fn checkpoint(point: &Checkpoint) -> String {
+fn checkpoint(point: &Checkpoint, digest: fn(&[u8; 32]) -> String) -> String {
     let or_none = |d: &Option<[u8; 32]>| d.as_ref().map_or_else(|| "-".to_owned(), digest);
     let (state, trace) = (or_none(&point.state), or_none(&point.trace));
     let Checkpoint { step, clock, .. } = point;
     format!("step {step}, clock {clock}, state {state}, trace {trace}")
+}
+
+/// The protocol sources of two headers: length and digest. The texts differ if the sources do.
+pub(crate) fn sources(left: &Header, right: &Header) -> (String, String) {
+    let hash = |header: &Header| {
+        let source = header.source.as_deref()?;
+        Some((source.len(), *blake3::hash(source.as_bytes()).as_bytes()))
+    };
+    let text = |len: usize, digest: &str| {
+        let bytes = count(len as u64, "byte");
+        format!("{bytes}, digest {digest}")
+    };
+    let one = |source: Option<(usize, [u8; 32])>| {
+        source.map_or("none".to_owned(), |(len, hash)| text(len, &digest(&hash)))
+    };
+    match (hash(left), hash(right)) {
+        (Some((a, left)), Some((b, right))) => {
+            let (left, right) = digests(&left, &right);
+            (text(a, &left), text(b, &right))
+        }
+        (left, right) => (one(left), one(right)),
+    }
 }
 
 /// An event, without its stamp.

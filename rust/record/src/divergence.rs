@@ -169,7 +169,10 @@ impl Difference {
             let image = describe::image_of(kernel, request.effect.session);
             describe::request(image, request)
         };
-        let digest = |name: &str, digest: &[u8; 32]| format!("{name} {}", describe::digest(digest));
+        let digests = |name: &str, expected, got| {
+            let (expected, got) = describe::digests(expected, got);
+            (format!("{name} {expected}"), format!("{name} {got}"))
+        };
         match self {
             Difference::Request { expected, got, .. } => (request(expected), request(got)),
             Difference::RequestExtra(got) => (recorded(), request(got)),
@@ -203,12 +206,8 @@ impl Difference {
             Difference::Clock { expected, got } => {
                 (format!("clock {expected}"), format!("clock {got}"))
             }
-            Difference::State { expected, got } => {
-                (digest("state", expected), digest("state", got))
-            }
-            Difference::Trace { expected, got } => {
-                (digest("trace", expected), digest("trace", got))
-            }
+            Difference::State { expected, got } => digests("state", expected, got),
+            Difference::Trace { expected, got } => digests("trace", expected, got),
             Difference::Wave(refusal) => (
                 recorded(),
                 format!("the machine refuses the wave: {refusal}"),

@@ -50,7 +50,10 @@ pub enum CheckpointError {
         divergence: Box<Divergence>,
     },
     /// The recording has no checkpoint at this step.
-    #[error("the recording has no checkpoint at step {step}{}", nearest(*.before, *.after))]
+    #[error(
+        "the recording has no checkpoint at step {step}{}",
+        nearest(*.before, *.after, *.end == Some(*.step))
+    )]
     NoCheckpoint {
         /// The step.
         step: u64,
@@ -58,6 +61,20 @@ pub enum CheckpointError {
         before: Option<u64>,
         /// The step of the first checkpoint after it.
         after: Option<u64>,
+        /// The step at which the recording ends, if the replay reached its end entry. That entry
+        /// has digests like a checkpoint, but nothing follows it.
+        end: Option<u64>,
+    },
+    /// The replay is already at this step or beyond it.
+    #[error(
+        "the replay is already at step {now}, and only a checkpoint at a later step can be \
+         written, got step {step}"
+    )]
+    Passed {
+        /// The step of the wanted checkpoint.
+        step: u64,
+        /// The replay's step.
+        now: u64,
     },
     /// The recording's determinism mode records no digests of the state.
     #[error("the recording has no checkpoints: it was made in the mode `ModuloEffects`")]
@@ -200,11 +217,15 @@ fn divergence_line(divergence: &Divergence) -> String {
     format!("it diverged at step {step}, entry {entry}: {name}")
 }
 
-fn nearest(before: Option<u64>, after: Option<u64>) -> String {
+fn nearest(before: Option<u64>, after: Option<u64>, is_end: bool) -> String {
+    let end = if is_end { ", where it ends" } else { "" };
     match (before, after) {
-        (Some(before), Some(after)) => format!("; the nearest are at steps {before} and {after}"),
-        (Some(step), None) => format!("; the last one is at step {step}"),
-        (None, Some(step)) => format!("; the first one is at step {step}"),
+        (Some(before), Some(after)) => {
+            format!("{end}; the nearest are at steps {before} and {after}")
+        }
+        (Some(step), None) => format!("{end}; the last one is at step {step}"),
+        (None, Some(step)) => format!("{end}; the first one is at step {step}"),
+        (None, None) if is_end => format!("{end}, or at any other step"),
         (None, None) => " or any other step".to_owned(),
     }
 }

@@ -190,13 +190,19 @@ impl<R: Read, S: Sink> Replay<R, S> {
     /// [`from_checkpoint`](Self::from_checkpoint).
     ///
     /// # Errors
-    /// When the replay ends or diverges before, the recording has no checkpoint at this step, or
-    /// the state is longer than [`CHECKPOINT_LEN_MAX`](crate::CHECKPOINT_LEN_MAX).
+    /// When the replay has already reached this step, ends or diverges before it, the recording has
+    /// no checkpoint there, or the state is longer than
+    /// [`CHECKPOINT_LEN_MAX`](crate::CHECKPOINT_LEN_MAX).
     pub fn to_checkpoint(&mut self, step: u64) -> Result<Vec<u8>, CheckpointError> {
         if self.player.observer.checks.is_off() {
             return Err(CheckpointError::NoDigests);
         }
+        let now = self.player.kernel.step_index();
+        if step <= now && self.has_begun() {
+            return Err(CheckpointError::Passed { step, now });
+        }
         let mut before = self.from.map(|from| from.step);
+        let mut end = None;
         loop {
             let compared = self.player.checkpoints;
             match self.play(u64::MAX)? {
@@ -207,10 +213,15 @@ impl<R: Read, S: Sink> Replay<R, S> {
                         before = Some(point.step);
                     }
                     Some(Entry::Checkpoint(point)) => {
-                        let after = Some(point.step);
-                        return Err(no_checkpoint(step, before, after));
+                        return Err(CheckpointError::NoCheckpoint {
+                            step,
+                            before,
+                            after: Some(point.step),
+                            end: None,
+                        });
                     }
                     // The end has digests too, but nothing follows it.
+                    Some(Entry::End(found)) => end = Some(found.last.step),
                     Some(_) | None => {}
                 },
                 Played::Held | Played::Over => {
@@ -219,7 +230,12 @@ impl<R: Read, S: Sink> Replay<R, S> {
                             CheckpointError::Diverged { step, divergence }
                         }
                         Some(Verdict::Equal | Verdict::EqualUpTo { .. }) | None => {
-                            no_checkpoint(step, before, None)
+                            CheckpointError::NoCheckpoint {
+                                step,
+                                before,
+                                after: None,
+                                end,
+                            }
                         }
                     });
                 }
@@ -302,6 +318,12 @@ impl<R: Read, S: Sink> Replay<R, S> {
         self.player.pending.is_empty() && !self.holds_wave() && self.player.step()
     }
 
+    /// Whether the replay has played an entry, or continues from a checkpoint.
+    fn has_begun(&self) -> bool {
+        // The header is an entry.
+        self.from.is_some() || self.reader.entries() > 1
+    }
+
     /// Whether the held entry is a wave that starts at the current step.
     fn holds_wave(&self) -> bool {
         let now = self.player.kernel.step_index();
@@ -330,12 +352,4 @@ pub(crate) enum Played {
     Held,
     /// The replay has ended.
     Over,
-}
-
-fn no_checkpoint(step: u64, before: Option<u64>, after: Option<u64>) -> CheckpointError {
-    CheckpointError::NoCheckpoint {
-        step,
-        before,
-        after,
-    }
 }

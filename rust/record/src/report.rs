@@ -76,12 +76,18 @@ impl Report {
             (Verdict::EqualUpTo { .. }, Some(Tail::Sealed) | None) => "",
         };
         match (self.from_step, &self.verdict) {
+            (None, Verdict::EqualUpTo { step: 0 }) if !why.is_empty() => {
+                format!("no step was compared{why}")
+            }
             (None, verdict) => format!("{verdict}{why}"),
+            (Some(from), Verdict::EqualUpTo { step }) if *step == from => {
+                format!("equal at step {from}{why}; not checked before")
+            }
             (Some(from), Verdict::EqualUpTo { step }) => {
-                format!("equal from step {from} up to step {step}; not checked before{why}")
+                format!("equal from step {from} up to step {step}{why}; not checked before")
             }
             (Some(from), Verdict::Equal | Verdict::Diverged(_)) => {
-                format!("equal from step {from}; not checked before{why}")
+                format!("equal from step {from}{why}; not checked before")
             }
         }
     }

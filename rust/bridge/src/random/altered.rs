@@ -140,9 +140,10 @@ impl OperandSource for Operands<'_> {
         self.val
     }
     fn write(&mut self) -> Reg {
-        match std::mem::replace(&mut self.has_written, true) {
-            false => self.dst,
-            true => self.val,
+        if std::mem::replace(&mut self.has_written, true) {
+            self.val
+        } else {
+            self.dst
         }
     }
     fn arguments(&mut self) -> Vec<Reg> {

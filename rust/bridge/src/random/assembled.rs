@@ -147,10 +147,14 @@ fn automaton(scenes: &[Scene], roles: usize, role: usize) -> Automaton {
         };
         let copies = roles == 3 && scene.copied && scene.from == role;
         let is_third = scene.from != role && scene.to != role;
-        let branch = |(n, line): (usize, &SceneBranch)| match copies {
-            true => go(line.label, line.sort, Point::Copy(at, n)),
-            false if is_third => go(line.label, sort::UNIT, resolve(line.next)),
-            false => go(line.label, line.sort, resolve(line.next)),
+        let branch = |(n, line): (usize, &SceneBranch)| {
+            if copies {
+                go(line.label, line.sort, Point::Copy(at, n))
+            } else if is_third {
+                go(line.label, sort::UNIT, resolve(line.next))
+            } else {
+                go(line.label, line.sort, resolve(line.next))
+            }
         };
         states.push(match point {
             Point::Copy(_, n) => {
@@ -318,9 +322,10 @@ impl ProgramWriter<'_> {
                 let is_check = matches!(operation, op::PROVE | op::PROVE_SOON);
                 self.code.push(build::set(3, number));
                 let on_failure = (n != 6).then(|| self.here() + 1);
-                self.code.push(match is_check {
-                    true => build::check(operation, &[3], 4, 5, on_failure),
-                    false => build::invoke(operation, &[3], 4, on_failure),
+                self.code.push(if is_check {
+                    build::check(operation, &[3], 4, 5, on_failure)
+                } else {
+                    build::invoke(operation, &[3], 4, on_failure)
                 });
             }
         }

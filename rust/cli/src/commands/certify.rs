@@ -18,7 +18,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
-use crate::filter;
+use crate::filter::{self, quoted};
 use crate::hex::hex;
 use crate::lean::{Lean, Spinner};
 use crate::output::{ERROR, Output, SUCCESS};
@@ -103,12 +103,13 @@ pub(crate) fn run(args: &Certify, output: &Output) -> Result<Exit, Problem> {
     }
     // The theorem is made before the model runs, so that a recording that is too large for it is
     // refused at once.
-    let theorem = match args.kernel {
-        true => Some(
+    let theorem = if args.kernel {
+        Some(
             run.theorem(&theorem_header(&run.case().name, &replayed, run.figures()))
                 .map_err(too_large)?,
-        ),
-        false => None,
+        )
+    } else {
+        None
     };
     let certified = Candidate {
         replayed,
@@ -245,15 +246,13 @@ impl Candidate {
                 ..
             })
         );
-        match output.json {
-            true => output.document(&self.document(None, proof.as_ref()))?,
-            false => output.print(&self.text(proof.as_ref(), output))?,
+        if output.json {
+            output.document(&self.document(None, proof.as_ref()))?
+        } else {
+            output.print(&self.text(proof.as_ref(), output))?
         }
         self.warn(output);
-        Ok(match is_good {
-            true => Exit::Done,
-            false => Exit::No,
-        })
+        Ok(if is_good { Exit::Done } else { Exit::No })
     }
 
     /// Writes the theorem and has Lean's kernel check it.
@@ -291,7 +290,8 @@ impl Candidate {
         match &args.fixture {
             Some(path) => {
                 let path = self.keep(path)?;
-                let text = format!("the case is kept as the fixture {}", path.display());
+                let path = quoted(path.display());
+                let text = format!("the case is kept as the fixture {path}");
                 output.warn(&text);
             }
             None => output.warn(

@@ -13,11 +13,12 @@ use serde_json::{Value, json};
 
 use crate::exit::Exit;
 use crate::filter;
-use crate::image;
+use crate::image::{self, Content};
 use crate::lean::{Lean, Spinner};
 use crate::output::{ERROR, Output, SUCCESS};
 use crate::problem::{InputError, Problem, UsageError};
 use crate::protocol::{Protocol, ProtocolFile};
+use crate::text;
 
 /// Check protocols: names, shape, projection, safety, bounds
 #[derive(Debug, Args)]
@@ -68,10 +69,16 @@ fn check_image(args: &Check, path: &Path, output: &Output) -> Result<Exit, Probl
         let got = args.files.len();
         return Err(UsageError::OneImage { got }.into());
     };
-    let image = image::read(file)?.ok_or_else(|| {
+    let not_an_image = || {
         let path = file.clone();
-        InputError::SourceForImage { path }
-    })?;
+        Problem::from(InputError::SourceForImage { path })
+    };
+    if text::is_stdin(file) {
+        return Err(not_an_image());
+    }
+    let Content::Image(image) = image::read(file)? else {
+        return Err(not_an_image());
+    };
     let image = image.verify()?;
     let mut bytes = Vec::new();
     // One byte more than the bound is enough to refuse it.
@@ -89,13 +96,12 @@ fn check_image(args: &Check, path: &Path, output: &Output) -> Result<Exit, Probl
     certificate.check_image(&image).map_err(refused)?;
     let (name, count) = (&image.image().name, certificate.configurations());
     let (file, bound) = (file.display(), certificate.buffer_bound());
-    let model = match args.lean {
-        true => {
-            let image = image.image().to_bytes();
-            let certificate = bytes;
-            Some(Model::ask(Claim { image, certificate }, output)?)
-        }
-        false => None,
+    let model = if args.lean {
+        let image = image.image().to_bytes();
+        let certificate = bytes;
+        Some(Model::ask(Claim { image, certificate }, output)?)
+    } else {
+        None
     };
     let exit = match &model {
         Some(model) if !model.accepts() => Exit::No,

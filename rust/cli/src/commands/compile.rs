@@ -9,7 +9,7 @@ use serde_json::json;
 
 use crate::exit::Exit;
 use crate::hex::hex;
-use crate::image;
+use crate::image::{self, Content};
 use crate::output::Output;
 use crate::problem::{InputError, Problem, UsageError};
 use crate::protocol::ProtocolFile;
@@ -47,9 +47,12 @@ pub(crate) fn run(args: &Compile, output: &Output) -> Result<Exit, Problem> {
         }
     }
     let (image, certificate) = match image::read(&args.file)? {
-        Some(image) => (image, None),
-        None => {
-            let file = ProtocolFile::read(&args.file)?;
+        Content::Image(image) => {
+            check_image_options(args)?;
+            (image, None)
+        }
+        Content::Source(bytes) => {
+            let file = ProtocolFile::from_bytes(&args.file, &bytes);
             let compiled = file.protocol(args.protocol.as_deref())?.compiled;
             (compiled.image, compiled.certificate)
         }
@@ -74,6 +77,18 @@ pub(crate) fn run(args: &Compile, output: &Output) -> Result<Exit, Problem> {
         None => output.print(&summary(&image, bytes.len()))?,
     }
     Ok(Exit::Done)
+}
+
+/// Refuses the options that need a protocol file.
+fn check_image_options(args: &Compile) -> Result<(), UsageError> {
+    let path = || args.file.clone();
+    if args.protocol.is_some() {
+        return Err(UsageError::ProtocolOfImage { path: path() });
+    }
+    if args.certificate.is_some() {
+        return Err(UsageError::CertificateOfImage { path: path() });
+    }
+    Ok(())
 }
 
 fn summary(image: &VerifiedImage, len: usize) -> String {

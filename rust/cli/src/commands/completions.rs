@@ -4,7 +4,7 @@ use clap::{Args, Command};
 
 use crate::exit::Exit;
 use crate::output::Output;
-use crate::problem::Problem;
+use crate::problem::{Problem, UsageError};
 
 /// Print completions for a shell
 #[derive(Debug, Args)]
@@ -19,6 +19,12 @@ pub(crate) struct Completions {
 
 /// Prints the completions of this command line.
 pub(crate) fn run(args: &Completions, mut line: Command, output: &Output) -> Result<Exit, Problem> {
+    if output.json {
+        return Err(UsageError::NoJson {
+            command: "completions",
+        }
+        .into());
+    }
     let mut script = Vec::new();
     clap_complete::generate(args.shell, &mut line, "antiphon", &mut script);
     output.print(&String::from_utf8_lossy(&script))?;

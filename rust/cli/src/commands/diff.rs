@@ -11,7 +11,7 @@ use clap::Args;
 use serde_json::{Value, json};
 
 use crate::exit::Exit;
-use crate::filter;
+use crate::filter::{self, quoted};
 use crate::output::{Output, WARNING};
 use crate::problem::Problem;
 use crate::tail;
@@ -60,9 +60,10 @@ pub(crate) struct Diff {
 }
 
 pub(crate) fn run(args: &Diff, output: &Output) -> Result<Exit, Problem> {
-    match args.exact {
-        true => entries(args, output),
-        false => conversations(args, output),
+    if args.exact {
+        entries(args, output)
+    } else {
+        conversations(args, output)
     }
 }
 
@@ -86,8 +87,8 @@ fn conversations(args: &Diff, output: &Output) -> Result<Exit, Problem> {
     if output.json {
         output.document(&document(&compared, &names))?;
     } else {
-        let [left, right] = &names;
-        let text = filter::lines(&compared.text(left, right));
+        let [left, right] = names.each_ref().map(quoted);
+        let text = filter::lines(&compared.text(&left, &right));
         output.print(&format!("{text}\n"))?;
         for note in &compared.notes {
             output.note(WARNING, "antiphon: note:", &filter::line(note));
@@ -140,7 +141,7 @@ fn warn(path: &Path, tail: Option<&Tail>, records: u64, output: &Output) {
         return;
     }
     if let Some(warning) = tail.and_then(|tail| tail::warning(tail, records)) {
-        let text = format!("{}: {}", name(path), filter::lines(&warning));
+        let text = format!("{}: {}", quoted(name(path)), filter::lines(&warning));
         output.warn(&text);
     }
 }
@@ -172,7 +173,7 @@ fn describe_cut(comparison: &Comparison, paths: [&Path; 2]) -> Option<String> {
             Tail::Torn { .. } => "ends within a record",
             Tail::Open => "ends",
         };
-        Some(format!("{} {why}", name(path)))
+        Some(format!("{} {why}", quoted(name(path))))
     });
     let ends = ends.collect::<Vec<_>>().join(" and ");
     Some(format!("equal up to entry {entries}, where {ends}"))

@@ -19,13 +19,14 @@ use signal_hook::consts::{SIGPIPE, SIGWINCH};
 
 use crate::args::{ArgumentError, GuestArgs, RecordArgs, Seconds};
 use crate::exit::Exit;
-use crate::filter;
+use crate::filter::{self, quoted};
 use crate::guest;
+use crate::host::support::UnsupportedProtocol;
 use crate::host::{CommandEnd, FORWARDED, Host, Job, OWNER, forwards};
 use crate::interrupt::on_signals;
 use crate::last_failure::LastFailure;
 use crate::output::{self, Output, REPORT_TIMEOUT};
-use crate::problem::{Problem, SystemError};
+use crate::problem::{Problem, SystemError, UsageError};
 use crate::protocol::{Protocol, ProtocolFile};
 use crate::recording::{Recording, header};
 use crate::streams::{OutputFormat, Stream};
@@ -65,8 +66,9 @@ pub(crate) struct Exec {
     #[arg(long, value_name = "SECONDS")]
     deadline: Option<Seconds>,
     /// Cancel the command if it is still running SECONDS after a forwarded INT, TERM, HUP or QUIT
-    #[arg(long, value_name = "SECONDS", default_value = "10")]
-    kill_after: Seconds,
+    /// [default: 10]
+    #[arg(long, value_name = "SECONDS")]
+    kill_after: Option<Seconds>,
     /// Do not read standard input; the command's input is empty
     #[arg(long, short = 'n')]
     no_stdin: bool,
@@ -108,12 +110,20 @@ impl FromStr for Variable {
 /// The roles that are bound to the guest, as the shipped protocol names them.
 const GUEST_ROLES: [&str; 2] = ["Agent", "Sink"];
 
+/// The default of `--kill-after`.
+const KILL_AFTER: Duration = Duration::from_secs(10);
+
 /// The name of the shipped protocol in diagnostics.
 const SHIPPED: &str = "guest_exec.anti";
 
 pub(crate) fn run(args: &Exec, output: &Output) -> Result<Exit, Problem> {
+    UsageError::check_json(output, "--raw", args.raw)?;
     let protocol = protocol(args)?;
     let image = protocol.image()?;
+    if args.kill_after.is_some() && !forwards(&image) {
+        let protocol = protocol.checked.name().to_owned();
+        return Err(UnsupportedProtocol::NoSignal { protocol }.into());
+    }
     // Checked before an agent is started and a recording is created.
     let host = Host::new(job(args), &image, &GUEST_ROLES)?;
     Binding::named(&image, guest_roles(&image), guest_interfaces(&image))?;
@@ -206,7 +216,9 @@ fn job(args: &Exec) -> Job {
         cwd: args.cwd.clone(),
         deadline_ms: args.deadline.map(|deadline| deadline.milliseconds),
         reads_input: !args.no_stdin,
-        kill_after: Duration::from_millis(args.kill_after.milliseconds),
+        kill_after: args.kill_after.map_or(KILL_AFTER, |kill_after| {
+            Duration::from_millis(kill_after.milliseconds)
+        }),
     }
 }
 
@@ -382,7 +394,10 @@ impl Ending {
         let command = args.command.first().map_or("", String::as_str);
         Ending::failed(
             exit,
-            format!("the guest did not run `{command}`: {code}: {message}"),
+            format!(
+                "the guest did not run {}: {code}: {message}",
+                quoted(command)
+            ),
         )
     }
 
@@ -433,9 +448,10 @@ impl Ending {
             if let Some(message) = message {
                 output.error(&message);
             }
-            match has_document {
-                true => output.document(&document),
-                false => Ok(()),
+            if has_document {
+                output.document(&document)
+            } else {
+                Ok(())
             }
         };
         if is_ending {

@@ -1,5 +1,6 @@
 //! `antiphon fmt`: formats protocol files.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use antiphon_language::diagnostic::{Diagnostic, Json, render_all};
@@ -10,7 +11,7 @@ use serde_json::json;
 
 use crate::exit::Exit;
 use crate::output::{Output, WARNING};
-use crate::problem::Problem;
+use crate::problem::{Problem, UsageError};
 use crate::replace;
 use crate::text;
 
@@ -31,6 +32,9 @@ pub(crate) struct Fmt {
 }
 
 pub(crate) fn run(args: &Fmt, output: &Output) -> Result<Exit, Problem> {
+    if !args.check {
+        args.files.iter().try_for_each(|path| check_place(path))?;
+    }
     let mut exit = Exit::Done;
     for path in &args.files {
         let formatted = Formatted::read(path)?;
@@ -49,6 +53,16 @@ pub(crate) fn run(args: &Fmt, output: &Output) -> Result<Exit, Problem> {
         }
     }
     Ok(exit)
+}
+
+/// Refuses a pipe or a device: the text would be read from it and written back to it.
+fn check_place(path: &Path) -> Result<(), Problem> {
+    let is_special = fs::metadata(path).is_ok_and(|metadata| !metadata.is_file());
+    if is_special && !text::is_stdin(path) {
+        let path = path.to_owned();
+        return Err(UsageError::FormatInPlace { path }.into());
+    }
+    Ok(())
 }
 
 /// A file and its formatted text, or the errors that prevent formatting.
@@ -86,9 +100,10 @@ fn finish(
 ) -> Result<(), Problem> {
     let name = text::name(path);
     if !args.check && text::is_stdin(path) {
-        return match output.json {
-            true => output.document(&json!({ "file": name, "changed": changed, "text": text })),
-            false => output.print(text),
+        return if output.json {
+            output.document(&json!({ "file": name, "changed": changed, "text": text }))
+        } else {
+            output.print(text)
         };
     }
     if !args.check && changed {

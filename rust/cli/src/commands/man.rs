@@ -19,6 +19,9 @@ pub(crate) struct Man {
 
 /// Prints the manual page of this command line, or of one of its commands.
 pub(crate) fn run(args: &Man, mut line: Command, output: &Output) -> Result<Exit, Problem> {
+    if output.json {
+        return Err(UsageError::NoJson { command: "man" }.into());
+    }
     line.build();
     let page = match &args.command {
         None => line,

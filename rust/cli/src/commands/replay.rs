@@ -1,7 +1,7 @@
 //! `antiphon replay`: replays a recording and compares.
 
 use std::ffi::OsString;
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{Read, Seek};
 use std::path::{Path, PathBuf};
 
@@ -16,7 +16,7 @@ use serde_json::json;
 
 use crate::args::workers;
 use crate::exit::Exit;
-use crate::filter;
+use crate::filter::{self, quoted};
 use crate::hex::hex;
 use crate::output::{ERROR, Output, SUCCESS, WARNING};
 use crate::problem::{Problem, RecordingError, UsageError};
@@ -75,9 +75,10 @@ pub(crate) fn run(args: &Replay, output: &Output) -> Result<Exit, Problem> {
     let is_plain = is_whole && args.threads.is_none() && args.from_checkpoint.is_none();
     if is_plain && file.stream_position().is_ok() {
         let report = replay_twice(file).map_err(|error| Problem::replay(path, error))?;
-        match output.json {
-            true => output.document(&report::json(&report))?,
-            false => output.print(&summary(&report, output))?,
+        if output.json {
+            output.document(&report::json(&report))?
+        } else {
+            output.print(&summary(&report, output))?
         }
         warn(&report, output);
         return Ok(exit(&report));
@@ -169,13 +170,14 @@ fn write_checkpoint(
         Ok(bytes) => bytes,
         Err(CheckpointError::Diverged { .. }) => {
             let report = replay.report();
-            match output.json {
-                true => output.document(&report::json(&report))?,
-                false => output.print(&summary(&report, output))?,
+            if output.json {
+                output.document(&report::json(&report))?
+            } else {
+                output.print(&summary(&report, output))?
             }
             output.warn(&format!(
-                "`{}` was not written, because the replay differs before step {step}",
-                out.display()
+                "{} was not written, because the replay differs before step {step}",
+                quoted(out.display())
             ));
             return Ok(exit(&report));
         }
@@ -209,7 +211,7 @@ fn checkpoint_target(values: &[OsString]) -> Result<(u64, &Path), Problem> {
     match word.parse() {
         Ok(step) => Ok((step, Path::new(file))),
         Err(_) => {
-            let got = format!("`{word}`");
+            let got = quoted(word);
             Err(UsageError::CheckpointStep { got }.into())
         }
     }
@@ -221,17 +223,20 @@ fn check_target(recording: &Path, out: &Path) -> Result<(), Problem> {
     if is_same_file(recording, out) {
         return Err(UsageError::OverRecording { path }.into());
     }
+    // Examined before it is opened, because opening a pipe blocks until it has a writer.
+    if fs::metadata(out).is_ok_and(|metadata| !metadata.is_file()) {
+        return Err(RecordingError::NotReplaced { path }.into());
+    }
     let Ok(mut file) = File::open(out) else {
         // There is none, or writing it fails with the reason.
         return Ok(());
     };
     let mut start = [0; CHECKPOINT_MAGIC.len() - 1];
-    let is_checkpoint = file.metadata().is_ok_and(|metadata| metadata.is_file())
-        && file.read_exact(&mut start).is_ok()
-        && CHECKPOINT_MAGIC.starts_with(&start);
-    match is_checkpoint {
-        true => Ok(()),
-        false => Err(RecordingError::NotReplaced { path }.into()),
+    let is_checkpoint = file.read_exact(&mut start).is_ok() && CHECKPOINT_MAGIC.starts_with(&start);
+    if is_checkpoint {
+        Ok(())
+    } else {
+        Err(RecordingError::NotReplaced { path }.into())
     }
 }
 
@@ -261,6 +266,9 @@ fn exit(report: &Report) -> Exit {
     }
 }
 
+/// How the report begins if the recording ends before its first step.
+const NO_STEP: &str = "no step was compared";
+
 fn summary(report: &Report, output: &Output) -> String {
     let (style, head) = match (&report.verdict, &report.tail) {
         (Verdict::Diverged(_), _) => (ERROR, "diverged"),
@@ -271,6 +279,11 @@ fn summary(report: &Report, output: &Output) -> String {
         }
     };
     let text = filter::lines(&report.to_string());
+    let head = if text.starts_with(head) {
+        head
+    } else {
+        NO_STEP
+    };
     let mut text = text.replacen(head, &output.paint(style, head), 1) + "\n";
     if matches!(report.verdict, Verdict::Diverged(_)) {
         return text;

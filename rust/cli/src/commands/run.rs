@@ -5,8 +5,8 @@ mod hosts;
 mod steps;
 mod summary;
 
-use antiphon_machine::ProtocolMachineConfig;
 use antiphon_machine::threaded::NativeThreadedDriver;
+use antiphon_machine::{ProtocolMachineConfig, SchedulingPolicy};
 use antiphon_record::rows::RowSink;
 
 use crate::exit::Exit;
@@ -22,6 +22,12 @@ use steps::{Machine, Stop, WaveLimits, drive_sessions};
 use summary::Summary;
 
 pub(crate) fn run(args: &Run, output: &Output) -> Result<Exit, Problem> {
+    UsageError::check_json(output, "--all", args.all)?;
+    let policy = args.policy;
+    if !args.priorities.is_empty() && policy != SchedulingPolicy::Priority {
+        let policy = policy.name();
+        return Err(UsageError::Priority { policy }.into());
+    }
     let limits = WaveLimits::of(args)?;
     let file = ProtocolFile::read(&args.file)?.check_recording(&args.recording)?;
     Recording::check_target(&args.recording, args.script.as_deref())?;

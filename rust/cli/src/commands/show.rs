@@ -50,6 +50,8 @@ pub(crate) fn run(args: &Show, output: &Output) -> Result<Exit, Problem> {
         let path = args.file.clone();
         return Err(UsageError::HtmlRemoved { path }.into());
     }
+    UsageError::check_json(output, "--mermaid", args.mermaid)?;
+    UsageError::check_json(output, "--all", args.all)?;
     let mut timeline = Timeline::open(&args.file)?;
     if output.json {
         documents(&mut timeline, output)?;

@@ -1,6 +1,6 @@
 //! `antiphon view`: serves or writes a page that replays a recording.
 
-use std::fs::File;
+use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 use std::process::{Command, Stdio};
@@ -70,18 +70,18 @@ pub(crate) fn run(args: &View, output: &Output) -> Result<Exit, Problem> {
 }
 
 fn open(path: &Path, max: u64) -> Result<File, Problem> {
-    let file = File::open(path).map_err(Problem::file("read", path))?;
-    let facts = file.metadata().map_err(Problem::file("read", path))?;
+    // Examined before it is opened, because opening a pipe blocks until it has a writer.
+    let facts = fs::metadata(path).map_err(Problem::file("read", path))?;
     if !facts.is_file() {
         let path = path.to_owned();
         return Err(InputError::NotAFile { path }.into());
     }
-    match facts.len() <= max {
-        true => Ok(file),
-        false => {
-            let path = path.to_owned();
-            Err(InputError::TooLong { path, max }.into())
-        }
+    let file = File::open(path).map_err(Problem::file("read", path))?;
+    if facts.len() <= max {
+        Ok(file)
+    } else {
+        let path = path.to_owned();
+        Err(InputError::TooLong { path, max }.into())
     }
 }
 
@@ -110,9 +110,10 @@ fn write(
     })
     .map_err(failed)?;
     let shown = filter::line(&out.display().to_string());
-    match output.json {
-        true => output.document(&json!({ "event": "written", "path": shown, "bytes": len }))?,
-        false => output.print(&format!("{shown}: {len} bytes, opens in a browser\n"))?,
+    if output.json {
+        output.document(&json!({ "event": "written", "path": shown, "bytes": len }))?
+    } else {
+        output.print(&format!("{shown}: {len} bytes, opens in a browser\n"))?
     }
     Ok(Exit::Done)
 }
@@ -144,15 +145,17 @@ fn serve(args: &View, name: &str, package: Package, output: &Output) -> Result<E
     server
         .serve(Site::new(name, package, &args.file))
         .map_err(SystemError::Threads)?;
-    match output.json {
-        true => output.document(&json!({ "event": "serving", "url": url }))?,
-        false => output.print(&format!("{url}\n"))?,
+    if output.json {
+        output.document(&json!({ "event": "serving", "url": url }))?
+    } else {
+        output.print(&format!("{url}\n"))?
     }
     let opened = !args.no_open && open_browser(&url);
     if !output.json && output.terminal_stderr {
-        let how = match opened {
-            true => "Ctrl-C ends it.",
-            false => "Open this address in a browser. Ctrl-C ends it.",
+        let how = if opened {
+            "Ctrl-C ends it."
+        } else {
+            "Open this address in a browser. Ctrl-C ends it."
         };
         output.note(DIM, "antiphon:", how);
     }

@@ -235,9 +235,10 @@ impl State {
             .stopping
             .cancelling
             .map(|at| now.saturating_duration_since(at));
-        let patience = match self.stopping.cancel_sent {
-            true => ENDED_WITHIN,
-            false => CHOICE_WITHIN,
+        let patience = if self.stopping.cancel_sent {
+            ENDED_WITHIN
+        } else {
+            CHOICE_WITHIN
         };
         if since.is_some_and(|since| since >= patience) {
             self.cancel_session();

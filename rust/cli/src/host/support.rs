@@ -70,6 +70,11 @@ pub(crate) enum UnsupportedProtocol {
         field: &'static str,
     },
     #[error(
+        "`--kill-after` has no effect under `{protocol}`: it has no message `{SIGNAL}`, so the \
+         first signal cancels the command; add the message, or leave the option out"
+    )]
+    NoSignal { protocol: String },
+    #[error(
         "standard input cannot reach the command under `{protocol}`: no role of the host sends \
          `{label}`; `-n` runs it without input"
     )]

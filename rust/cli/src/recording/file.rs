@@ -142,11 +142,12 @@ fn open_special(path: &Path, header: &Header) -> Result<Recorder<File>, Problem>
     options.write(true).custom_flags(flags.bits().cast_signed());
     let file = options.open(path).map_err(|error| {
         let is_pipe = fs::metadata(path).is_ok_and(|metadata| metadata.file_type().is_fifo());
-        match error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) && is_pipe {
-            true => failed(io::Error::other(
+        if error.raw_os_error() == Some(Errno::NXIO.raw_os_error()) && is_pipe {
+            failed(io::Error::other(
                 "no process reads from this pipe; start its reader first",
-            )),
-            false => failed(error),
+            ))
+        } else {
+            failed(error)
         }
     })?;
     let flags = rustix::fs::fcntl_getfl(&file).map_err(|error| failed(error.into()))?;

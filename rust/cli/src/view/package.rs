@@ -26,9 +26,10 @@ impl Package {
     pub(crate) fn find(named: Option<&Path>) -> Result<Package, Problem> {
         let named = named.map(Path::to_owned);
         if let Some(folder) = named.or_else(|| std::env::var_os(VARIABLE).map(PathBuf::from)) {
-            return match is_package(&folder) {
-                true => Package::read(&folder),
-                false => Err(SystemError::NoSuchPackage { folder }.into()),
+            return if is_package(&folder) {
+                Package::read(&folder)
+            } else {
+                Err(SystemError::NoSuchPackage { folder }.into())
             };
         }
         if let Some(included) = Package::included() {

@@ -157,9 +157,10 @@ fn recording_over_a_file_of_the_command_is_refused() {
         let (command, rest) = args.split_first().expect("a command");
         let content = fs::read(dir.path(name)).ok();
         for alias in [false, true] {
-            let recorded = match alias {
-                false => name.to_owned(),
-                true => format!("./dir/../{name}"),
+            let recorded = if alias {
+                format!("./dir/../{name}")
+            } else {
+                name.to_owned()
             };
             for flags in [&["--record"][..], &["--overwrite", "--record"]] {
                 let args = [&[*command], flags, &[recorded.as_str()], rest].concat();

@@ -63,6 +63,11 @@ fn options_that_the_record_cannot_carry_are_refused() {
             "{stderr}"
         );
     }
+    let stderr = refused(TWO, &body, &["-n", "--kill-after", "5"]);
+    assert!(
+        stderr.contains("`--kill-after` has no effect under `P`") && stderr.contains("`signal`"),
+        "{stderr}"
+    );
     let body = format!("exec_request(Text) from Host to Agent; {REST}");
     let stderr = refused(TWO, &body, &[]);
     assert!(

@@ -419,6 +419,17 @@ fn checkpoints_that_do_not_fit_are_refused() {
         ],
         &["replay", "c.rec", "--to-checkpoint", "10", "new.ckpt"],
         &["replay", "a.rec", "--to-checkpoint", "9", "new.ckpt"],
+        &["replay", "a.rec", "--to-checkpoint", "34", "new.ckpt"],
+        &["replay", "c.rec", "--to-checkpoint", "34", "new.ckpt"],
+        &[
+            "replay",
+            "c.rec",
+            "--from-checkpoint",
+            "c.ckpt",
+            "--to-checkpoint",
+            "9",
+            "new.ckpt",
+        ],
         &["replay", "c.rec", "--to-checkpoint", "nine", "new.ckpt"],
         &["replay", "c.rec", "--to-checkpoint", "9", "c.rec"],
         &["replay", "c.rec", "--to-checkpoint", "9", "./c.rec"],
@@ -437,6 +448,8 @@ fn checkpoints_that_do_not_fit_are_refused() {
     insta::assert_snapshot!(without_digests(&told));
     let output = dir.run(&["replay", "c.rec", "--to-checkpoint", "9", "none/new.ckpt"]);
     assert_eq!(output.code, Some(125), "{output:?}");
+    let expected = "cannot write `none/new.ckpt`: No such file or directory (os error 2)\n";
+    assert_eq!(output.stderr, format!("antiphon: {expected}"));
     assert_eq!(dir.names(), before);
     assert_eq!(dir.read("note.txt"), b"keep me");
 }

@@ -51,6 +51,19 @@ fn a_failure_keeps_the_old_file() {
     assert_eq!(dir.read("p.anti"), source.as_bytes());
 }
 
+/// Files are written under a temporary name, which the user does not know.
+#[test]
+fn an_error_names_the_file_that_the_user_gave() {
+    let dir = recorded();
+    for (name, args) in WAYS {
+        let output = dir.run(&[args, &["none/x"]].concat());
+        assert_eq!(output.code, Some(125), "{name}: {output:?}");
+        let reason = "No such file or directory (os error 2)";
+        let message = format!("antiphon: cannot write `none/x`: {reason}\n");
+        assert_eq!(output.stderr, message, "{name}");
+    }
+}
+
 #[test]
 fn a_file_is_replaced_and_keeps_its_mode_and_its_links() {
     let dir = recorded();

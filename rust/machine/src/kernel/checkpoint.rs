@@ -189,13 +189,14 @@ impl ProtocolMachineKernel {
             }
             self.enqueue(*pick);
         }
-        match entered.len() == expected.len() {
-            true => Ok(()),
-            false => Err(field(
+        if entered.len() == expected.len() {
+            Ok(())
+        } else {
+            Err(field(
                 "the ready queue",
                 format!("{} entries", expected.len()),
                 entered.len(),
-            )),
+            ))
         }
     }
 }
@@ -336,13 +337,14 @@ impl Check<'_> {
             Status::Faulted => false,
             Status::Ready | Status::Halted | Status::Blocked(On::Effect(_)) => true,
         };
-        match is_woken {
-            true => Ok(()),
-            false => Err(field(
+        if is_woken {
+            Ok(())
+        } else {
+            Err(field(
                 place("the status"),
                 "one that a coroutine of a running session can have",
                 format!("{:?}", coroutine.status),
-            )),
+            ))
         }
     }
 
@@ -435,16 +437,18 @@ fn below(place: impl Into<String>, got: u64, end: u64) -> RestoreError {
 }
 
 fn at_most(place: impl Into<String>, got: u64, max: u64) -> Result<(), RestoreError> {
-    match got <= max {
-        true => Ok(()),
-        false => Err(field(place, format!("at most {max}"), got)),
+    if got <= max {
+        Ok(())
+    } else {
+        Err(field(place, format!("at most {max}"), got))
     }
 }
 
 fn equal(place: impl Into<String>, got: usize, expected: usize) -> Result<(), RestoreError> {
-    match got == expected {
-        true => Ok(()),
-        false => Err(field(place, expected, got)),
+    if got == expected {
+        Ok(())
+    } else {
+        Err(field(place, expected, got))
     }
 }
 

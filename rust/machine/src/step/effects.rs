@@ -127,9 +127,10 @@ pub(crate) fn take_in<S: Sink>(
 /// Why an outcome is refused whose effect is not outstanding.
 #[cold]
 fn not_outstanding(s: &Session, id: EffectId) -> Refusal {
-    match id.number < s.effects_issued {
-        true => Refusal::Late { effect: id },
-        false => Refusal::NeverIssued { effect: id },
+    if id.number < s.effects_issued {
+        Refusal::Late { effect: id }
+    } else {
+        Refusal::NeverIssued { effect: id }
     }
 }
 

@@ -60,9 +60,10 @@ pub(super) fn send<S: Sink>(
             sequence: edge.sent,
             payload: payload.clone(),
         };
-        match message.chosen {
-            true => Event::Offered(event),
-            false => Event::Sent(event),
+        if message.chosen {
+            Event::Offered(event)
+        } else {
+            Event::Sent(event)
         }
     });
     edge.queue.send(payload, edge.sent, label);

@@ -1,5 +1,5 @@
 use super::printer::Line;
-use super::{Printer, digest, line};
+use super::{Printer, digests, line};
 use crate::canonical::Canonical;
 use crate::ids::SortId;
 use crate::image::Sort;
@@ -52,9 +52,10 @@ impl Printer<'_> {
         };
         let (mut left_text, mut right_text) = (side(left), side(right));
         if left_text == right_text {
-            let digest = |value: &Value| digest(blake3::hash(&value.to_bytes()).as_bytes());
-            left_text.push_str(&format!(", digest {}", digest(left)));
-            right_text.push_str(&format!(", digest {}", digest(right)));
+            let hash = |value: &Value| *blake3::hash(&value.to_bytes()).as_bytes();
+            let (left, right) = digests(&hash(left), &hash(right));
+            left_text.push_str(&format!(", digest {left}"));
+            right_text.push_str(&format!(", digest {right}"));
         }
         Excerpt {
             path,
@@ -189,11 +190,11 @@ impl Line<'_> {
                 self.push(format_args!("{}: ", line(name)));
             }
             let sort = field.map(|(_, sort)| *sort);
-            match n == at {
-                true => self.focus(value, sort, rest, offset),
-                false => self
-                    .text
-                    .push_str(&self.printer.with_width(BESIDE).value(value, sort)),
+            if n == at {
+                self.focus(value, sort, rest, offset)
+            } else {
+                self.text
+                    .push_str(&self.printer.with_width(BESIDE).value(value, sort))
             }
         }
         if shown.end < items.len() {

@@ -228,9 +228,10 @@ impl<'t> Cursor<'t> {
         self.at += SOME.len();
         self.skip_blank();
         let item = self.literal_at(depth + 1)?;
-        match self.take(')') {
-            true => Ok(Literal::Some(Box::new(item))),
-            false => self.fail("`)`"),
+        if self.take(')') {
+            Ok(Literal::Some(Box::new(item)))
+        } else {
+            self.fail("`)`")
         }
     }
 

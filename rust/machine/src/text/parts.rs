@@ -109,9 +109,10 @@ impl Part for Outcome {
 impl Part for Failure {
     fn print(&self, by: &Printer<'_>) -> String {
         let Failure { kind, detail } = self;
-        match detail.is_empty() {
-            true => format!("failed: {kind}"),
-            false => format!("failed: {kind}, {}", by.text(detail)),
+        if detail.is_empty() {
+            format!("failed: {kind}")
+        } else {
+            format!("failed: {kind}, {}", by.text(detail))
         }
     }
 }

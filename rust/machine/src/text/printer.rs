@@ -526,9 +526,10 @@ impl<'i> Line<'i> {
     /// A sort that is part of another one. In a verified image its number is smaller; any other is
     /// not followed, so that the text of an unverified image ends too.
     fn inner_sort(&mut self, inner: SortId, outer: SortId) {
-        match inner < outer {
-            true => self.sort(inner),
-            false => self.push(format_args!("sort {inner}")),
+        if inner < outer {
+            self.sort(inner)
+        } else {
+            self.push(format_args!("sort {inner}"))
         }
     }
 }

@@ -261,9 +261,12 @@ fn a_panicking_handler_leaves_the_machine_consistent() {
             calls.set(calls.get() + 1);
             calls.get().is_multiple_of(7)
         };
-        let panics = FromFn(|request: &EffectRequest<'_>| match panics_now(&calls) {
-            true => panic!("on purpose"),
-            false => host(request),
+        let panics = FromFn(|request: &EffectRequest<'_>| {
+            if panics_now(&calls) {
+                panic!("on purpose")
+            } else {
+                host(request)
+            }
         });
         let mut machine = ProtocolMachine::new(config(policy), panics);
         let mut driver = StepDriver::new(policy, LogSink::default(), 9);

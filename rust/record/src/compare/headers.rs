@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 
 use antiphon_machine::{ProtocolMachineConfig, text};
 
-use crate::describe::{self, count};
+use crate::describe;
 use crate::entry::Header;
 
 /// Describes each difference of the headers.
@@ -18,14 +18,8 @@ pub(super) fn notes(left: &Header, right: &Header) -> Vec<String> {
     };
     note("the tool", left.tool.clone(), right.tool.clone());
     config(&left.config, &right.config, &mut note);
-    let source = |header: &Header| {
-        let source = header.source.as_deref();
-        source.map_or("none".to_owned(), |source| {
-            let digest = describe::digest(blake3::hash(source.as_bytes()).as_bytes());
-            format!("{}, digest {digest}", count(source.len() as u64, "byte"))
-        })
-    };
-    note("the protocol's source", source(left), source(right));
+    let (a, b) = describe::sources(left, right);
+    note("the protocol's source", a, b);
     let names: BTreeSet<&String> = [left, right]
         .iter()
         .flat_map(|header| header.notes.iter().map(|(name, _)| name))

@@ -3,7 +3,7 @@
 use std::io::Read;
 
 use antiphon_codec::{Encoder, scan};
-use antiphon_machine::{DeterminismMode, NoSink};
+use antiphon_machine::{DeterminismMode, NoSink, text};
 
 use crate::checkpoint::StoredMachine;
 use crate::checks::Checks;
@@ -34,10 +34,11 @@ pub(super) fn player<R: Read>(
     let (point, images) = skip_to(reader, stored)?;
     let found = stored.image_digests();
     if found != images {
+        let (expected, got) = list_texts(&images, &found);
         return Err(CheckpointError::OtherRecording {
             what: "the list of images",
-            expected: digests_text(&images),
-            got: digests_text(&found),
+            expected,
+            got,
         });
     }
     let mut player = Player::new(reader.header().config.clone(), NoSink);
@@ -62,10 +63,11 @@ pub(super) fn header_digest(header: &Header) -> [u8; 32] {
 }
 
 fn other_recording(what: &'static str, expected: [u8; 32], got: [u8; 32]) -> CheckpointError {
+    let (expected, got) = describe::digests(&expected, &got);
     CheckpointError::OtherRecording {
         what,
-        expected: describe::digest(&expected),
-        got: describe::digest(&got),
+        expected,
+        got,
     }
 }
 
@@ -129,25 +131,42 @@ fn check_digests<S>(
     if point.clock != got.clock {
         return differs("the clock", point.clock.to_string(), got.clock.to_string());
     }
-    let text = |digest: Option<[u8; 32]>| {
-        digest.map_or_else(|| "absent".to_owned(), |digest| describe::digest(&digest))
+    let texts = |recorded: Option<[u8; 32]>, own: Option<[u8; 32]>| {
+        if let (Some(recorded), Some(own)) = (recorded, own) {
+            return describe::digests(&recorded, &own);
+        }
+        let text = |digest: Option<[u8; 32]>| {
+            digest.map_or_else(|| "absent".to_owned(), |digest| describe::digest(&digest))
+        };
+        (text(recorded), text(own))
     };
     if point.state.is_none() || point.state != got.state {
-        return differs("the state digest", text(point.state), text(got.state));
+        let (expected, got) = texts(point.state, got.state);
+        return differs("the state digest", expected, got);
     }
     if got.trace.is_some() && point.trace != got.trace {
-        return differs("the trace digest", text(point.trace), text(got.trace));
+        let (expected, got) = texts(point.trace, got.trace);
+        return differs("the trace digest", expected, got);
     }
     let own = player.kernel.state_digest();
     if own != stored.state {
-        let (expected, got) = (describe::digest(&own), describe::digest(&stored.state));
+        let (expected, got) = describe::digests(&own, &stored.state);
         return differs("the state digest in its header", expected, got);
     }
     Ok(())
 }
 
-/// Describes a list of digests in an error.
-fn digests_text(digests: &[[u8; 32]]) -> String {
-    let digests: Vec<String> = digests.iter().map(describe::digest).collect();
-    format!("[{}]", digests.join(", "))
+/// Describes two lists of digests that differ, in an error.
+fn list_texts(expected: &[[u8; 32]], got: &[[u8; 32]]) -> (String, String) {
+    let list = |digests: &[[u8; 32]], text: fn(&[u8; 32]) -> String| {
+        let digests: Vec<String> = digests.iter().map(text).collect();
+        format!("[{}]", digests.join(", "))
+    };
+    let texts = |text| (list(expected, text), list(got, text));
+    let short = texts(describe::digest);
+    if short.0 == short.1 {
+        texts(text::whole_digest)
+    } else {
+        short
+    }
 }

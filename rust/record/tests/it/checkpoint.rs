@@ -5,8 +5,8 @@ use std::fmt::Write;
 use allocation_counter::measure;
 use antiphon_machine::{DeterminismMode, ProtocolMachine, Rest, SchedulingPolicy, sample};
 use antiphon_record::{
-    CHECKPOINT_MAGIC, Checkpoint, CheckpointError, Entry, Flush, Recorder, Replay, Report, Verdict,
-    replay,
+    CHECKPOINT_MAGIC, Checkpoint, CheckpointError, Comparison, Entry, Flush, Progress, Reader,
+    Recorder, Replay, Report, Verdict, diff, replay,
 };
 use proptest::prelude::*;
 
@@ -104,10 +104,111 @@ fn a_checkpoint_can_be_written_by_a_replay_that_continued_from_one() {
     assert_eq!(late, file(&bytes, 20));
     let mut replay = Replay::from_checkpoint(&bytes[..], &late).expect("a valid checkpoint");
     let error = replay.to_checkpoint(5).expect_err("it is in the past");
-    let CheckpointError::NoCheckpoint { before, after, .. } = error else {
+    let CheckpointError::Passed { step, now } = error else {
         panic!("{error}");
     };
-    assert_eq!((before, after), (Some(20), Some(21)));
+    assert_eq!((step, now), (5, 20));
+}
+
+/// The recording has a checkpoint at the step, but the replay cannot go back to it.
+#[test]
+fn a_step_that_the_replay_has_reached_is_not_reported_as_missing() {
+    let bytes = with_checkpoints(&small_of(3).0);
+    let late = file(&bytes, 20);
+    let mut continued = Replay::from_checkpoint(&bytes[..], &late).expect("a valid checkpoint");
+    let mut run = Replay::open(&bytes[..]).expect("a valid recording");
+    assert!(matches!(run.run_to(20), Ok(Progress::AtStep)));
+    for replay in [&mut continued, &mut run] {
+        let error = replay.to_checkpoint(20).expect_err("it is in the past");
+        assert!(
+            matches!(error, CheckpointError::Passed { step: 20, now: 20 }),
+            "{error}"
+        );
+        let next = replay.to_checkpoint(21).expect("a later checkpoint");
+        assert_eq!(next, file(&bytes, 21));
+    }
+}
+
+#[test]
+fn the_end_of_a_recording_is_not_a_checkpoint() {
+    let bytes = edited(&with_checkpoints(&small()), |entries| {
+        entries.retain(|entry| !matches!(entry, Entry::Checkpoint(point) if point.step > 20));
+    });
+    let last = replay(&bytes[..]).expect("a valid recording").last.step;
+    let mut replay = Replay::open(&bytes[..]).expect("a valid recording");
+    let error = replay.to_checkpoint(last).expect_err("no checkpoint");
+    assert_eq!(
+        error.to_string(),
+        format!(
+            "the recording has no checkpoint at step {last}, where it ends; the last one is at \
+             step 20"
+        )
+    );
+}
+
+/// A recording that ends where the replay begins was compared in one state only.
+#[test]
+fn the_headline_says_from_where_to_where_a_cut_recording_was_compared() {
+    let (header, all) = entries(&with_checkpoints(&small()));
+    let at = |wanted: u64| {
+        let is_it = |e: &Entry| matches!(e, Entry::Checkpoint(point) if point.step == wanted);
+        all.iter().position(is_it).expect("a checkpoint") + 1
+    };
+    let mut headlines = Vec::new();
+    for len in [at(12), at(13)] {
+        // One byte of the next record.
+        let mut cut = written(&header, &all[..len]);
+        cut.push(0);
+        let report = continued(&cut, &file(&cut, 12)).expect("a valid checkpoint");
+        headlines.push(report.headline());
+    }
+    let empty = written(&header, &[]);
+    headlines.push(replay(&empty[..]).expect("a header").headline());
+    assert_eq!(
+        headlines,
+        [
+            "equal at step 12, then the recording ends within a record; not checked before",
+            "equal from step 12 up to step 13, then the recording ends within a record; not \
+             checked before",
+            "no step was compared, then the recording ends",
+        ]
+    );
+}
+
+#[test]
+fn digests_with_the_same_beginning_are_shown_in_full() {
+    let bytes = with_checkpoints(&small());
+    let changed = edited(&bytes, |entries| {
+        let point = |entry: &mut Entry| match entry {
+            Entry::Checkpoint(point) if point.step == 12 => {
+                point.state.as_mut().map(|d| d[31] ^= 1)
+            }
+            _ => None,
+        };
+        assert!(entries.iter_mut().find_map(point).is_some());
+    });
+    let report = replay(&changed[..]).expect("a valid recording");
+    let Verdict::Diverged(found) = report.verdict else {
+        panic!("{report}");
+    };
+    assert_ne!(found.expected, found.got);
+    // Checkpoints are not compared entry by entry, but the digests of the end are.
+    let changed = edited(&bytes, |entries| {
+        if let Some(Entry::End(end)) = entries.last_mut() {
+            end.last.state.as_mut().expect("it has digests")[31] ^= 1;
+        }
+    });
+    let (mut left, mut right) = (reader(&bytes), reader(&changed));
+    let Comparison::Parted { left, right, .. } =
+        diff(&mut left, &mut right).expect("memory does not fail")
+    else {
+        panic!("they differ");
+    };
+    assert_ne!(left.to_string(), right.to_string());
+}
+
+fn reader(bytes: &[u8]) -> Reader<&[u8]> {
+    Reader::open(bytes).expect("a valid recording")
 }
 
 #[test]
@@ -139,7 +240,7 @@ fn a_recording_that_is_cut_is_equal_between_two_steps() {
     assert_eq!(report.verdict, Verdict::EqualUpTo { step });
     assert_eq!(
         report.headline(),
-        format!("equal from step 9 up to step {step}; not checked before, then the recording ends")
+        format!("equal from step 9 up to step {step}, then the recording ends; not checked before")
     );
 }
 

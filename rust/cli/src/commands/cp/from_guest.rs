@@ -83,9 +83,10 @@ impl Copy<'_> {
 pub(super) fn target_of(source: &str, target: &Path) -> PathBuf {
     let name = source.rsplit('/').next().unwrap_or(source);
     let inside = target.is_dir() || target.as_os_str().to_string_lossy().ends_with('/');
-    match inside {
-        true => target.join(name),
-        false => target.to_owned(),
+    if inside {
+        target.join(name)
+    } else {
+        target.to_owned()
     }
 }
 

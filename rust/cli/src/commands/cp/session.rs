@@ -175,9 +175,10 @@ impl Copy<'_> {
         match phase {
             Some(Phase::Terminal(End::Closed)) => Ok(()),
             Some(Phase::Terminal(End::Cancelled)) => {
-                Err(match recording.is_some_and(Recording::must_stop) {
-                    true => CopyError::RecordingFailed.into(),
-                    false => CopyError::Cancelled.into(),
+                Err(if recording.is_some_and(Recording::must_stop) {
+                    CopyError::RecordingFailed.into()
+                } else {
+                    CopyError::Cancelled.into()
                 })
             }
             Some(Phase::Terminal(End::Faulted) | Phase::Active) | None => {

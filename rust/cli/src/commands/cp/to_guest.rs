@@ -102,9 +102,10 @@ impl Copy<'_> {
             }
             Ok(Kind::File | Kind::Symlink) | Err(_) => {
                 let link = self.look_with(Protocol::LookAt, &target, false);
-                match link.is_ok_and(|stat| stat.kind == Kind::Symlink) {
-                    true => WriteMode::ThroughLink,
-                    false => WriteMode::Replace,
+                if link.is_ok_and(|stat| stat.kind == Kind::Symlink) {
+                    WriteMode::ThroughLink
+                } else {
+                    WriteMode::Replace
                 }
             }
         };
@@ -261,9 +262,10 @@ impl Copy<'_> {
     /// Removes the temporary file of a failed copy. If that fails as well, the problem names the
     /// file that may be left behind.
     fn discard(&mut self, temporary: &str, may_exist: bool, problem: Problem) -> Problem {
-        match may_exist && !self.remove(temporary) {
-            true => left_behind(problem, temporary.to_owned()),
-            false => problem,
+        if may_exist && !self.remove(temporary) {
+            left_behind(problem, temporary.to_owned())
+        } else {
+            problem
         }
     }
 }

@@ -33,7 +33,7 @@ pub(crate) struct Run {
     /// The policy that chooses the role that steps next
     #[arg(long, default_value = "cooperative", value_parser = policy_parser())]
     pub(super) policy: SchedulingPolicy,
-    /// The priority of a role under the policy `priority`, 0 to 255; may be repeated
+    /// The priority of a role, 0 to 255, with `--policy priority`; may be repeated
     #[arg(long = "priority", value_name = "ROLE=N")]
     pub(super) priorities: Vec<Priority>,
     #[command(flatten)]

@@ -105,9 +105,12 @@ impl Summary {
 /// on the run.
 fn remarks(stop: &Stop, kernel: &ProtocolMachineKernel, hosts: &PerLane<Hosts>) -> Vec<String> {
     let several = kernel.sessions().len() > 1;
-    let of_session = |session: SessionId, remark: &str| match several {
-        true => format!("session {}: {remark}", session.0),
-        false => remark.to_owned(),
+    let of_session = |session: SessionId, remark: &str| {
+        if several {
+            format!("session {}: {remark}", session.0)
+        } else {
+            remark.to_owned()
+        }
     };
     // An interrupted run may have used the remaining lines, so they are not reported.
     let is_whole = !matches!(
