@@ -5,8 +5,9 @@
 //! process sees an incomplete one. Each entry has a manifest with the digests of its files, which
 //! is verified when the entry is used. A damaged entry is reported and treated as missing.
 //!
-//! The directory is that of the variable `ANTIPHON_CACHE`, otherwise `antiphon` in the user's cache
-//! directory: `$XDG_CACHE_HOME` or `~/.cache`. Below it:
+//! The directory is that of the variable `ANTIPHON_CACHE`, which must be an absolute path. Without
+//! the variable it is `antiphon` in the user's cache directory: `$XDG_CACHE_HOME` or `~/.cache`.
+//! Below it:
 //!
 //! ```text
 //! v1/KIND/KEY/manifest    digests of the files; its modification time is that of the last use
@@ -113,12 +114,16 @@ struct Found {
 
 impl Cache {
     /// The cache of this user, or one in `fallback` if the environment names no directory.
-    #[must_use]
-    pub fn locate(fallback: &Path) -> Self {
-        let root = root(|name| std::env::var_os(name));
+    ///
+    /// # Errors
+    ///
+    /// Fails if [`VARIABLE`] is a relative path: the programs of one run have different working
+    /// directories, so each would use another cache.
+    pub fn locate(fallback: &Path) -> Result<Self, Problem> {
+        let root = root(|name| std::env::var_os(name))?;
         let root = root.unwrap_or_else(|| fallback.to_owned());
-        Self::at(root, BYTES_MAX, ENTRIES_MAX)
-            .with_separate_bound(DEPENDENCIES, DEPENDENCIES_BYTES_MAX)
+        let cache = Self::at(root, BYTES_MAX, ENTRIES_MAX);
+        Ok(cache.with_separate_bound(DEPENDENCIES, DEPENDENCIES_BYTES_MAX))
     }
 
     /// A cache in a directory, which is created with the first entry, with these bounds.
@@ -425,17 +430,27 @@ impl Cache {
     }
 }
 
-/// The directory of the cache, by the variables of the environment. Relative paths are ignored, as
-/// the XDG specification asks for.
-fn root(variable: impl Fn(&str) -> Option<OsString>) -> Option<PathBuf> {
-    let absolute = |name| {
-        variable(name)
-            .map(PathBuf::from)
-            .filter(|path| path.is_absolute())
+/// The directory of the cache, by the variables of the environment. An empty variable counts as
+/// unset. Relative paths in the other two variables are ignored, as the XDG specification asks for.
+///
+/// # Errors
+///
+/// Fails if [`VARIABLE`] is a relative path.
+fn root(variable: impl Fn(&str) -> Option<OsString>) -> Result<Option<PathBuf>, Problem> {
+    let path = |name| {
+        let value = variable(name).filter(|value| !value.is_empty())?;
+        Some(PathBuf::from(value))
     };
-    absolute(VARIABLE)
-        .or_else(|| Some(absolute("XDG_CACHE_HOME")?.join("antiphon")))
-        .or_else(|| Some(absolute("HOME")?.join(".cache/antiphon")))
+    if let Some(path) = path(VARIABLE) {
+        return if path.is_absolute() {
+            Ok(Some(path))
+        } else {
+            Err(Problem::RelativeCache { path })
+        };
+    }
+    let absolute = |name| path(name).filter(|path| path.is_absolute());
+    let user = absolute("XDG_CACHE_HOME").or_else(|| Some(absolute("HOME")?.join(".cache")));
+    Ok(user.map(|user| user.join("antiphon")))
 }
 
 /// The paths in a directory, sorted; none if it does not exist.

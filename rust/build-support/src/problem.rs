@@ -34,6 +34,13 @@ pub enum Problem {
         command: &'static str,
         expected: &'static str,
     },
+    #[error(
+        "expected an absolute path in `{}`, got `{}`: \
+         set it to the full path of the cache directory, or unset it",
+        crate::cache::VARIABLE,
+        path.display()
+    )]
+    RelativeCache { path: PathBuf },
     #[error("cannot cache `{}`: its name has a tab, a line end or no valid text", path.display())]
     CachePath { path: PathBuf },
     #[error("the cached table has {rows_max} rows, its maximum")]

@@ -55,10 +55,14 @@ impl Tree {
             expected: "its JSON, version 1",
         };
         let json: Value = serde_json::from_str(&text).map_err(|_| unreadable())?;
-        Ok(Self::read(&json).ok_or_else(unreadable)?)
+        let target = json["target_directory"].as_str().map(PathBuf::from);
+        let target = target.ok_or_else(unreadable)?;
+        let cache = Cache::locate(&target.join("cache"))?;
+        Ok(Self::read(&json, target, cache).ok_or_else(unreadable)?)
     }
 
-    fn read(json: &Value) -> Option<Self> {
+    /// Reads the output of `cargo metadata`.
+    fn read(json: &Value, target: PathBuf, cache: Cache) -> Option<Self> {
         let members: BTreeSet<&str> = json["workspace_members"]
             .as_array()?
             .iter()
@@ -92,12 +96,11 @@ impl Tree {
                 }
             }
         }
-        let target = PathBuf::from(json["target_directory"].as_str()?);
         Some(Self {
             root: PathBuf::from(json["workspace_root"].as_str()?),
-            cache: Cache::locate(&target.join("cache")),
-            kept: Kept::Nothing,
             target,
+            cache,
+            kept: Kept::Nothing,
             packages,
             links,
         })

@@ -177,6 +177,7 @@ impl Kept {
             .input("format", OUTPUT_TAG)
             .finish();
         let cache = Cache::locate(&PathBuf::from("target/cache"));
+        let cache = cache.unwrap_or_else(|problem| panic!("{problem}"));
         let table = Table::load(&cache, KIND, &key, &mut Console::stdout());
         let table = table.unwrap_or_else(|problem| panic!("{problem}"));
         Kept {

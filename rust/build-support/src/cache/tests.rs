@@ -77,16 +77,28 @@ fn the_directory_is_named_by_the_environment() {
             let variable = variables.iter().find(|(other, _)| *other == name);
             variable.map(|(_, value)| OsString::from(value))
         })
+        .map_err(|problem| problem.to_string())
     };
     let home = ("HOME", "/home/a");
     let xdg = ("XDG_CACHE_HOME", "/xdg");
-    let expected = |path: &str| Some(PathBuf::from(path));
+    let expected = |path: &str| Ok(Some(PathBuf::from(path)));
     assert_eq!(root_of(&[home]), expected("/home/a/.cache/antiphon"));
     assert_eq!(root_of(&[home, xdg]), expected("/xdg/antiphon"));
     assert_eq!(root_of(&[home, xdg, (VARIABLE, "/c")]), expected("/c"));
-    let relative = [home, (VARIABLE, "c"), ("XDG_CACHE_HOME", "x")];
-    assert_eq!(root_of(&relative), expected("/home/a/.cache/antiphon"));
-    assert_eq!(root_of(&[]), None);
+    assert_eq!(root_of(&[xdg, (VARIABLE, "")]), expected("/xdg/antiphon"));
+    let relative = ("XDG_CACHE_HOME", "x");
+    assert_eq!(
+        root_of(&[home, relative]),
+        expected("/home/a/.cache/antiphon")
+    );
+    assert_eq!(root_of(&[]), Ok(None));
+    for path in ["c", "./c", "~/c"] {
+        let expected = format!(
+            "expected an absolute path in `ANTIPHON_CACHE`, got `{path}`: \
+             set it to the full path of the cache directory, or unset it"
+        );
+        assert_eq!(root_of(&[home, xdg, (VARIABLE, path)]), Err(expected));
+    }
 }
 
 #[test]
