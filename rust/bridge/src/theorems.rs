@@ -1,10 +1,10 @@
 //! The theorems about the model that this program was built with.
 //!
-//! `lean/theorems.json` lists every theorem with the hash of its statement. `cargo xtask lean`
-//! makes the list from the proofs and compares it with them. The list is compiled into every
-//! program that uses this module, so a program can check which theorems hold without the proofs:
-//! [`headlines`] names the important ones, the [`Inventory`] has the hashes of their statements,
-//! and two inventories can be compared statement by statement.
+//! `lean/theorems.json` lists every theorem with its statement as Lean has elaborated it, and a hash
+//! of the statement and of the definitions that it uses. `cargo xtask lean` makes the list from the
+//! proofs and compares it with them. The list is compiled into every program that uses this module,
+//! so a program can check which theorems hold without the proofs: [`headlines`] names the important
+//! ones, the [`Inventory`] has their statements, and two inventories can be compared.
 
 use std::collections::BTreeMap;
 
@@ -31,13 +31,17 @@ pub struct Inventory(BTreeMap<(String, String), Theorem>);
 pub struct Theorem {
     /// The first sentence of its doc-string; empty when it has none.
     pub says: String,
-    /// Hash of its statement, without comments and with single spaces.
+    /// The statement as Lean prints it, in one line.
     pub statement: String,
+    /// Hash of the elaborated statement and of all definitions of the model that it uses.
+    pub hash: String,
 }
 
 /// The text is not a list of theorems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("not a list of theorems: expected rows of `name`, `file`, `says`, `statement`")]
+#[error(
+    "not a list of theorems: expected `theorems`, rows of `name`, `file`, `says`, `statement`, `hash`"
+)]
 pub struct InventoryError;
 
 /// A difference between two lists of theorems.
@@ -48,7 +52,8 @@ pub enum Difference {
         /// The theorem's full name.
         name: String,
     },
-    /// The other list has another statement for this theorem.
+    /// The other list has another statement for this theorem, or the statement uses another
+    /// definition.
     Statement {
         /// The theorem's full name.
         name: String,
@@ -74,7 +79,7 @@ impl Inventory {
     /// When the text is not such a list, or lists a theorem twice.
     pub fn read(text: &str) -> Result<Inventory, InventoryError> {
         let json: Value = serde_json::from_str(text).map_err(|_| InventoryError)?;
-        let rows = json.as_array().ok_or(InventoryError)?;
+        let rows = json["theorems"].as_array().ok_or(InventoryError)?;
         let theorems: Option<BTreeMap<_, _>> = rows.iter().map(theorem).collect();
         let theorems = theorems.ok_or(InventoryError)?;
         if theorems.len() == rows.len() {
@@ -113,10 +118,10 @@ impl Inventory {
             let (name, _) = key;
             match other.0.get(key) {
                 None => Some(Difference::Missing { name: name.clone() }),
-                Some(got) if got.statement != theorem.statement => Some(Difference::Statement {
+                Some(got) if got.hash != theorem.hash => Some(Difference::Statement {
                     name: name.clone(),
-                    expected: theorem.statement.clone(),
-                    got: got.statement.clone(),
+                    expected: theorem.hash.clone(),
+                    got: got.hash.clone(),
                 }),
                 Some(_) => None,
             }
@@ -132,8 +137,7 @@ pub fn headlines() -> impl Iterator<Item = &'static str> {
 }
 
 /// Digest of the list that this program was built with. Two programs with the same digest have the
-/// same statements, word for word. The definitions that the statements use are not part of the
-/// digest.
+/// same statements, about the same definitions.
 pub fn digest() -> [u8; 32] {
     *blake3::hash(INVENTORY.as_bytes()).as_bytes()
 }
@@ -143,6 +147,7 @@ fn theorem(row: &Value) -> Option<((String, String), Theorem)> {
     let theorem = Theorem {
         says: field("says")?,
         statement: field("statement")?,
+        hash: field("hash")?,
     };
     Some(((field("name")?, field("file")?), theorem))
 }
@@ -162,7 +167,8 @@ mod tests {
             let theorem = inventory.theorem(name);
             let theorem = theorem.unwrap_or_else(|| panic!("`{name}` is not listed"));
             assert!(!theorem.says.is_empty(), "`{name}` has no summary");
-            assert_eq!(theorem.statement.len(), 64, "`{name}`");
+            assert!(!theorem.statement.is_empty(), "`{name}` has no statement");
+            assert_eq!(theorem.hash.len(), 64, "`{name}`");
         }
         let mut names: Vec<&str> = headlines().collect();
         assert!(names.len() >= 30, "{names:?}");
@@ -179,7 +185,7 @@ mod tests {
         let expected = inventory
             .theorem("step_frame")
             .expect("listed")
-            .statement
+            .hash
             .clone();
         let got = blake3::hash(b"theorem step_frame : True")
             .to_hex()
@@ -195,7 +201,7 @@ mod tests {
 
         let row = |line: &&str| !line.contains("\"Antiphon.step_frame\"");
         let lines: Vec<&str> = INVENTORY.lines().filter(row).collect();
-        let fewer = Inventory::read(&lines.join("\n")).expect("the last row is another theorem");
+        let fewer = Inventory::read(&lines.join("\n")).expect("other rows precede and follow it");
         assert_eq!(
             inventory.differences(&fewer),
             [Difference::Missing { name }]
@@ -205,14 +211,16 @@ mod tests {
 
     #[test]
     fn input_that_is_not_a_list_of_theorems_is_refused() {
-        let row = r#"{"name": "a", "file": "b", "says": "", "statement": "c"}"#;
-        assert_eq!(Inventory::read(&format!("[{row}]")).map(|i| i.len()), Ok(1));
+        let row = r#"{"name": "a", "file": "b", "says": "", "statement": "c", "hash": "d"}"#;
+        let list = |rows: &str| format!(r#"{{"lean": "e", "theorems": [{rows}]}}"#);
+        assert_eq!(Inventory::read(&list(row)).map(|i| i.len()), Ok(1));
         for text in [
             "",
             "{}",
-            "[1]",
-            r#"[{"name": "a", "file": "b", "statement": "c"}]"#,
-            &format!("[{row}, {row}]"),
+            &format!("[{row}]"),
+            &list("1"),
+            &list(r#"{"name": "a", "file": "b", "says": "", "statement": "c"}"#),
+            &list(&format!("{row}, {row}")),
         ] {
             assert_eq!(Inventory::read(text), Err(InventoryError), "{text}");
         }

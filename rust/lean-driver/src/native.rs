@@ -62,7 +62,12 @@ pub(crate) fn lake(project: &Project, task: &str) -> Command {
 /// A Lean that checks a file with warnings as errors.
 pub(crate) fn checking(project: &Project, file: &Path) -> Command {
     let mut command = lake(project, "env");
-    command.args(["lean", "-DwarningAsError=true"]).arg(file);
+    let options = [
+        "-DwarningAsError=true",
+        "-DautoImplicit=false",
+        "-DrelaxedAutoImplicit=false",
+    ];
+    command.arg("lean").args(options).arg(file);
     command
 }
 

@@ -140,7 +140,11 @@ node=$1; shift; exec \"$node\" --stack-size=$depth \"$@\"";
 const THREADS: [&str; 2] = ["-j1", "-DElab.async=false"];
 
 /// The options with which modules are built and files are checked.
-const BUILD_OPTIONS: [&str; 1] = ["-DwarningAsError=true"];
+const BUILD_OPTIONS: [&str; 3] = [
+    "-DwarningAsError=true",
+    "-DautoImplicit=false",
+    "-DrelaxedAutoImplicit=false",
+];
 
 /// The download has some 150 MB.
 const INSTALL_DEADLINE: Duration = Duration::from_secs(20 * 60);
@@ -284,6 +288,11 @@ impl Npm {
         let Package { name, version, .. } = LEAN;
         let node = &self.node.version;
         format!("npm (Lean {LEAN_VERSION}, {name} {version}, Node {node})")
+    }
+
+    pub(crate) fn version(&self) -> String {
+        let Package { name, version, .. } = LEAN;
+        format!("Lean {LEAN_VERSION}, {name} {version}")
     }
 
     /// Identifies this Lean and its options in the keys of built modules.

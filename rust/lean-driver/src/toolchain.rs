@@ -56,6 +56,15 @@ impl Lean {
         found.map(|lean| (lean, true))
     }
 
+    /// The version of Lean, without the program that runs it.
+    #[must_use]
+    pub fn version(&self) -> String {
+        match self {
+            Self::Native { version } => version.clone(),
+            Self::Npm(npm) => npm.version(),
+        }
+    }
+
     /// The kind of Lean and its versions, for a person.
     #[must_use]
     pub fn description(&self) -> String {

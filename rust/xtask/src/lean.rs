@@ -5,7 +5,7 @@
 //! was found), and `run`, the script with which tests and tools run a module.
 
 mod audit;
-mod axioms;
+mod environment;
 mod inventory;
 
 use std::ffi::OsString;
@@ -17,6 +17,8 @@ use antiphon_build_support::cache::Check;
 use antiphon_build_support::console::Console;
 use antiphon_lean_driver::{self as driver, Lean, Module, Modules};
 
+use crate::lean::environment::Environment;
+use crate::lean::inventory::{Differences, Inventory, proofs};
 use crate::problem::Problem;
 use crate::report::{Report, Tally};
 use crate::tree::Tree;
@@ -53,8 +55,8 @@ fn find(tree: &Tree, console: &mut Console) -> Result<Lean, Problem> {
     Ok(lean)
 }
 
-/// Builds all modules, searches them for refused words and axioms, and compares the list of
-/// theorems.
+/// Searches all modules for refused words, builds them, checks the axioms and names of the built
+/// proofs, and compares their statements with the list of theorems.
 pub(crate) fn lane(tree: &Tree, from_scratch: bool, console: &mut Console) -> Report {
     // The console's clock restarts with each phase, and this lane has two phases.
     let started = Instant::now();
@@ -108,27 +110,50 @@ pub(crate) fn check(tree: &Tree, file: &Path) -> Result<ExitCode, Problem> {
     Ok(driver::check(&tree.lean(), file, &mut Console::stdout())?)
 }
 
-/// Writes the list of theorems.
+/// Builds all modules and writes the list of theorems.
 pub(crate) fn write_inventory(tree: &Tree) -> Result<ExitCode, Problem> {
-    let theorems = inventory::of(&modules(tree)?)?;
-    inventory::write(tree, &theorems)?;
-    println!("{} theorems in lean/{}", theorems.len(), inventory::FILE);
-    Ok(ExitCode::SUCCESS)
+    let Some((inventory, findings)) = built_inventory(tree)? else {
+        return Ok(ExitCode::FAILURE);
+    };
+    findings.iter().for_each(|finding| println!("{finding}"));
+    inventory.write(tree)?;
+    println!("{} theorems in lean/{}", inventory.len(), inventory::FILE);
+    Ok(exit_code(findings.is_empty()))
 }
 
-/// Compares the list of theorems with the sources.
+/// Builds all modules and compares the list of theorems with them.
 pub(crate) fn check_inventory(tree: &Tree) -> Result<ExitCode, Problem> {
-    let theorems = inventory::of(&modules(tree)?)?;
-    let differences = inventory::differences(tree, &theorems)?;
-    differences
-        .iter()
-        .for_each(|difference| println!("{difference}"));
-    println!(
-        "{} theorems, {} differences",
-        theorems.len(),
-        differences.len()
-    );
-    Ok(exit_code(differences.is_empty()))
+    let Some((inventory, findings)) = built_inventory(tree)? else {
+        return Ok(ExitCode::FAILURE);
+    };
+    let Differences { failures, notes } = inventory.differences(tree)?;
+    let lines = notes.iter().chain(&findings).chain(&failures);
+    lines.for_each(|line| println!("{line}"));
+    let failed = findings.len() + failures.len();
+    println!("{} theorems, {failed} differences", inventory.len());
+    Ok(exit_code(failed == 0))
+}
+
+/// The list of the built proofs, and findings; `None` if a module cannot be built.
+fn built_inventory(tree: &Tree) -> Result<Option<(Inventory, Vec<String>)>, Problem> {
+    let mut console = Console::stdout();
+    console.begin("lean", "the Lean model and its proofs");
+    let modules = modules(tree)?;
+    let order = modules.order_of_all()?;
+    let lean = find(tree, &mut console)?;
+    let project = tree.lean();
+    let built = driver::build(&project, &lean, &modules, &order, false, &mut console)?;
+    let environment = built
+        .is_complete()
+        .then(|| environment::read(tree, &modules, &mut console))
+        .transpose()?;
+    console.finish();
+    Ok(environment.map(|environment| {
+        let (inventory, mut findings) =
+            Inventory::of(proofs(&modules), &environment, lean.version());
+        findings.extend(environment.findings);
+        (inventory, findings)
+    }))
 }
 
 /// The results of the lane so far. They are reported even if a later step fails.
@@ -147,7 +172,6 @@ impl Log {
     ) -> Result<(), Problem> {
         let modules = modules(tree)?;
         self.audit(&modules);
-        self.compare_inventory(tree, &modules)?;
         let order = modules.order_of_all()?;
         let lean = find(tree, console)?;
         self.details.push(format!("Lean: {}", lean.description()));
@@ -159,27 +183,28 @@ impl Log {
         self.details.push(built.summary());
         self.details.extend(built.slowest());
         if built.is_complete() {
-            console.note("checking the axioms of the proofs".to_owned());
-            self.check_axioms(tree, &modules, console)?;
+            console.note("reading the proofs back".to_owned());
+            let environment = environment::read(tree, &modules, console)?;
+            let (inventory, findings) =
+                Inventory::of(proofs(&modules), &environment, lean.version());
+            self.check_declarations(environment, findings);
+            self.compare_inventory(tree, &inventory)?;
         }
         Ok(())
     }
 
-    fn check_axioms(
-        &mut self,
-        tree: &Tree,
-        modules: &Modules,
-        console: &mut Console,
-    ) -> Result<(), Problem> {
-        let axioms::Axioms { checked, findings } = axioms::check(tree, modules, console)?;
+    fn check_declarations(&mut self, environment: Environment, further: Vec<String>) {
+        let Environment {
+            checked, findings, ..
+        } = environment;
         self.tally.passed += 1;
-        self.tally.failed += count(findings.len());
+        self.tally.failed += count(findings.len() + further.len());
         self.details.push(format!(
-            "{checked} checked: {} depend on other axioms",
-            findings.len()
+            "{checked} checked: {} depend on other axioms, hide a name, or are not declared as such",
+            findings.len() + further.len()
         ));
         self.list(findings);
-        Ok(())
+        self.list(further);
     }
 
     fn audit(&mut self, modules: &Modules) {
@@ -194,17 +219,17 @@ impl Log {
         self.list(findings);
     }
 
-    fn compare_inventory(&mut self, tree: &Tree, modules: &Modules) -> Result<(), Problem> {
-        let theorems = inventory::of(modules)?;
-        let differences = inventory::differences(tree, &theorems)?;
-        self.tally.failed += count(differences.len());
-        self.tally.passed += count(theorems.len());
+    fn compare_inventory(&mut self, tree: &Tree, inventory: &Inventory) -> Result<(), Problem> {
+        let Differences { failures, notes } = inventory.differences(tree)?;
+        self.tally.failed += count(failures.len());
+        self.tally.passed += count(inventory.len());
         self.details.push(format!(
             "{} theorems listed: {} differences",
-            theorems.len(),
-            differences.len()
+            inventory.len(),
+            failures.len()
         ));
-        self.list(differences);
+        self.list(notes);
+        self.list(failures);
         Ok(())
     }
 

@@ -25,14 +25,8 @@ pub(crate) enum Problem {
     LeaksPath { module: PathBuf, place: String },
     #[error("could not install: {}", names.join("; "))]
     Missing { names: Vec<String> },
-    #[error("cannot check the axioms of the proofs: {why}")]
-    Axioms { why: String },
-    #[error("{file}:{line}: the statement of `{name}` has no end")]
-    Statement {
-        file: String,
-        line: usize,
-        name: String,
-    },
+    #[error("cannot read the proofs back from Lean: {why}")]
+    Environment { why: String },
     #[error("the virtual machine needs an x86-64 Linux host, this is {os} on {arch}")]
     Host {
         os: &'static str,

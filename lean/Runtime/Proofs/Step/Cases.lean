@@ -20,7 +20,7 @@ theorem blt_false {a b : Nat} : Nat.blt a b = false ↔ b ≤ a := by
   rw [← Bool.not_eq_true, Nat.blt_eq]
   omega
 
-theorem beq_false {a b : Nat} : Nat.beq a b = false ↔ a ≠ b := by
+theorem beq_eq_false {a b : Nat} : Nat.beq a b = false ↔ a ≠ b := by
   rw [← Bool.not_eq_true, Nat.beq_eq]
 
 theorem bind_ok {ε α β : Type} {x : Except ε α} {f : α → Except ε β} {b : β} :
@@ -384,7 +384,7 @@ theorem halt_ok {cx : Context} {s : Session} {who : Nat} {c : Coroutine} {steppe
     simp only [hl, bind_ok, Session.withCoroutine, setAt_eq] at h
     obtain ⟨_, _, h⟩ := h
     cases h
-    exact .one ha (beq_false.mp hl)
+    exact .one ha (beq_eq_false.mp hl)
 
 /-- The results of one instruction without a fault. -/
 inductive Executed (cx : Context) (s : Session) (who : Nat) (c : Coroutine) : Instruction → Stepped → Prop

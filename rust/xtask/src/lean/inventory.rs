@@ -1,6 +1,7 @@
-//! The list of theorems, `lean/theorems.json`: the name, file, first sentence and statement hash of
-//! each theorem among the proofs and contracts. Its diff shows statements that changed and theorems
-//! that were added or removed.
+//! The list of theorems, `lean/theorems.json`: the name, file, first sentence, statement and hash of
+//! each theorem among the proofs and contracts. The statement is the one that Lean has elaborated, and
+//! the hash covers the definitions that it uses. The list's diff shows which statements and which
+//! definitions changed, and which theorems were added or removed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -8,6 +9,7 @@ use std::fs;
 use antiphon_lean_driver::{Module, Modules, Source, Token, tokens};
 use serde_json::{Value, json};
 
+use crate::lean::environment::Environment;
 use crate::problem::Problem;
 use crate::tree::Tree;
 
@@ -24,21 +26,37 @@ const PROOFS: [&str; 4] = [
     "Runtime/TheoremPack/",
 ];
 
-/// Theorems by full name and file: two files may each have a theorem of the same name, if it is
-/// private or the files are never imported together.
-pub(crate) type Theorems = BTreeMap<(String, String), Theorem>;
-
+/// The list.
 #[derive(Debug, PartialEq, Eq)]
-pub(crate) struct Theorem {
-    /// The first sentence of its doc string; empty if it has none.
-    pub(crate) summary: String,
-    /// The hash of the statement and of the variables in scope, which may be hypotheses; comments
-    /// are removed and white space is normalised.
-    pub(crate) statement: String,
+pub(crate) struct Inventory {
+    /// The Lean that elaborated the statements. Another one may print and hash them differently.
+    lean: String,
+    theorems: Theorems,
 }
 
-/// The words that start a declaration or another command. A statement ends before such a word, and
-/// a doc string before it belongs to that command.
+/// Theorems by full name and file: two files may each have a theorem of the same name, if it is
+/// private or the files are never imported together.
+type Theorems = BTreeMap<(String, String), Theorem>;
+
+#[derive(Debug, PartialEq, Eq)]
+struct Theorem {
+    /// The first sentence of its doc string; empty if it has none.
+    summary: String,
+    /// The statement as Lean prints it, in one line.
+    statement: String,
+    /// The hash of the elaborated statement and of the definitions that it uses.
+    hash: String,
+}
+
+/// How the list differs from the proofs, a line for each difference.
+#[derive(Debug, Default, PartialEq, Eq)]
+pub(crate) struct Differences {
+    pub(crate) failures: Vec<String>,
+    /// Differences that need not be one, because another Lean made the list.
+    pub(crate) notes: Vec<String>,
+}
+
+/// The words that start a declaration or another command: a doc string before it belongs to it.
 const COMMANDS: [&str; 19] = [
     "theorem",
     "def",
@@ -61,111 +79,187 @@ const COMMANDS: [&str; 19] = [
     "deriving",
 ];
 
+/// The paths and texts of the files whose theorems are listed.
+pub(crate) fn proofs(modules: &Modules) -> impl Iterator<Item = (&str, &str)> {
+    let proofs = modules.iter().filter(|(_, module)| is_proof(module));
+    proofs.map(|(_, module)| (module.file.as_str(), module.text.as_str()))
+}
+
 /// Whether the theorems of a module are listed.
 pub(crate) fn is_proof(module: &Module) -> bool {
-    PROOFS.iter().any(|place| module.file.starts_with(place))
+    is_listed(&module.file)
 }
 
-/// The theorems of all proof files.
-pub(crate) fn of(modules: &Modules) -> Result<Theorems, Problem> {
-    let mut theorems = Theorems::new();
-    let proofs = modules.iter().filter(|(_, module)| is_proof(module));
-    for (_, Module { file, text, .. }) in proofs {
-        let found = of_file(file, text)?.into_iter();
-        theorems.extend(found.map(|(name, theorem)| ((name, file.clone()), theorem)));
+fn is_listed(file: &str) -> bool {
+    PROOFS.iter().any(|place| file.starts_with(place))
+}
+
+impl Inventory {
+    /// The list of the built proofs, and the theorems that only Lean or only the sources have. A
+    /// `theorem` command declares exactly the theorem that it names, unless a macro is involved.
+    ///
+    /// `proofs` are the paths and texts of the files whose theorems are listed.
+    pub(crate) fn of<'a>(
+        proofs: impl IntoIterator<Item = (&'a str, &'a str)>,
+        environment: &Environment,
+        lean: String,
+    ) -> (Inventory, Vec<String>) {
+        let mut summaries: BTreeMap<(String, String), String> = proofs
+            .into_iter()
+            .flat_map(|(file, text)| {
+                let found = summaries(text).into_iter();
+                found.map(|(name, summary)| ((name, file.to_owned()), summary))
+            })
+            .collect();
+        let mut findings = Vec::new();
+        let mut theorems = Theorems::new();
+        let statements = environment.statements.iter();
+        for (key, statement) in statements.filter(|((_, file), _)| is_listed(file)) {
+            let (name, file) = key;
+            let Some(summary) = summaries.remove(key) else {
+                findings.push(format!(
+                    "`{name}` is a theorem in lean/{file} that no `theorem` command names"
+                ));
+                continue;
+            };
+            let theorem = Theorem {
+                summary,
+                statement: statement.shown.clone(),
+                hash: statement.hash.clone(),
+            };
+            theorems.insert(key.clone(), theorem);
+        }
+        findings.extend(
+            summaries
+                .into_keys()
+                .map(|(name, file)| format!("Lean knows no theorem `{name}` of lean/{file}")),
+        );
+        (Inventory { lean, theorems }, findings)
     }
-    Ok(theorems)
-}
 
-pub(crate) fn write(tree: &Tree, theorems: &Theorems) -> Result<(), Problem> {
-    let path = tree.lean().sources.join(FILE);
-    fs::write(&path, listed(theorems)).map_err(Problem::file(&path))
-}
+    /// The number of theorems.
+    pub(crate) fn len(&self) -> usize {
+        self.theorems.len()
+    }
 
-/// The differences between the list and the sources, a line each.
-pub(crate) fn differences(tree: &Tree, theorems: &Theorems) -> Result<Vec<String>, Problem> {
-    let path = tree.lean().sources.join(FILE);
-    let list = match fs::read_to_string(&path) {
-        Ok(list) => list,
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
-            return Err(Problem::absent(
-                &path,
-                "write it with `cargo xtask lean --inventory`",
+    pub(crate) fn write(&self, tree: &Tree) -> Result<(), Problem> {
+        let path = tree.lean().sources.join(FILE);
+        fs::write(&path, self.listed()).map_err(Problem::file(&path))
+    }
+
+    /// The differences between the list in the checkout and this one.
+    pub(crate) fn differences(&self, tree: &Tree) -> Result<Differences, Problem> {
+        let path = tree.lean().sources.join(FILE);
+        let list = match fs::read_to_string(&path) {
+            Ok(list) => list,
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => {
+                return Err(Problem::absent(
+                    &path,
+                    "write it with `cargo xtask lean --inventory`",
+                ));
+            }
+            Err(error) => return Err(Problem::file(&path)(error)),
+        };
+        Ok(self.compare(&list))
+    }
+
+    fn compare(&self, list: &str) -> Differences {
+        let mut differences = Differences::default();
+        let Differences { failures, notes } = &mut differences;
+        let Some(old) = Inventory::read(list) else {
+            failures.push(format!("lean/{FILE} is not a list of theorems"));
+            return differences;
+        };
+        let is_same_lean = old.lean == self.lean;
+        if !is_same_lean {
+            notes.push(format!(
+                "lean/{FILE} is made by {}, this is {}: statements may be printed and hashed \
+                 differently",
+                old.lean, self.lean
             ));
         }
-        Err(error) => return Err(Problem::file(&path)(error)),
-    };
-    Ok(compare(&list, theorems))
-}
-
-fn compare(list: &str, theorems: &Theorems) -> Vec<String> {
-    let Some(listed_theorems) = read(list) else {
-        return vec![format!("lean/{FILE} is not a list of theorems")];
-    };
-    let mut differences = Vec::new();
-    for (key, theorem) in theorems {
-        let (name, file) = key;
-        match listed_theorems.get(key) {
-            None => differences.push(format!("`{name}` ({file}) is not listed")),
-            Some(old) if old.statement != theorem.statement => {
-                differences.push(format!("the statement of `{name}` ({file}) changed"));
+        for (key, theorem) in &self.theorems {
+            let (name, file) = key;
+            let Some(old) = old.theorems.get(key) else {
+                failures.push(format!("`{name}` ({file}) is not listed"));
+                continue;
+            };
+            let changed = if old.statement != theorem.statement {
+                Some("the statement")
+            } else if old.hash != theorem.hash {
+                Some("a definition in the statement")
+            } else {
+                None
+            };
+            if let Some(what) = changed {
+                let list = if is_same_lean {
+                    &mut *failures
+                } else {
+                    &mut *notes
+                };
+                list.push(format!("{what} of `{name}` ({file}) changed"));
             }
-            Some(old) if old != theorem => {
-                differences.push(format!("the doc string of `{name}` ({file}) changed"));
+            if old.summary != theorem.summary {
+                failures.push(format!("the doc string of `{name}` ({file}) changed"));
             }
-            Some(_) => {}
         }
+        for (name, file) in old.theorems.keys() {
+            if !self.theorems.contains_key(&(name.clone(), file.clone())) {
+                failures.push(format!("`{name}` is listed, but {file} does not have it"));
+            }
+        }
+        if failures.is_empty() && is_same_lean && list != self.listed() {
+            failures.push(format!(
+                "lean/{FILE} is not formatted as `cargo xtask lean --inventory` writes it"
+            ));
+        }
+        differences
     }
-    let removed = listed_theorems
-        .keys()
-        .filter(|key| !theorems.contains_key(*key));
-    let not_found = |(name, file): &(String, String)| {
-        format!("`{name}` is listed, but {file} does not have it")
-    };
-    differences.extend(removed.map(not_found));
-    if differences.is_empty() && list != listed(theorems) {
-        differences.push(format!(
-            "lean/{FILE} is not formatted as `cargo xtask lean --inventory` writes it"
-        ));
-    }
-    differences
-}
 
-/// The text of the file: a theorem per line, sorted by name.
-fn listed(theorems: &Theorems) -> String {
-    let line = |((name, file), theorem): (&(String, String), &Theorem)| {
-        let fields = [
-            ("name", name),
-            ("file", file),
-            ("says", &theorem.summary),
-            ("statement", &theorem.statement),
-        ];
-        let fields = fields.map(|(field, value)| format!("\"{field}\": {}", json!(value)));
-        format!("  {{{}}}", fields.join(", "))
-    };
-    let lines: Vec<String> = theorems.iter().map(line).collect();
-    if lines.is_empty() {
-        return "[]\n".to_owned();
-    }
-    format!("[\n{}\n]\n", lines.join(",\n"))
-}
-
-fn read(list: &str) -> Option<Theorems> {
-    let json: Value = serde_json::from_str(list).ok()?;
-    let row = |row: &Value| {
-        let field = |name: &str| Some(row[name].as_str()?.to_owned());
-        let theorem = Theorem {
-            summary: field("says")?,
-            statement: field("statement")?,
+    /// The text of the file: a theorem per line, sorted by name.
+    fn listed(&self) -> String {
+        let line = |((name, file), theorem): (&(String, String), &Theorem)| {
+            let fields = [
+                ("name", name),
+                ("file", file),
+                ("says", &theorem.summary),
+                ("statement", &theorem.statement),
+                ("hash", &theorem.hash),
+            ];
+            let fields = fields.map(|(field, value)| format!("\"{field}\": {}", json!(value)));
+            format!("\n  {{{}}}", fields.join(", "))
         };
-        Some(((field("name")?, field("file")?), theorem))
-    };
-    json.as_array()?.iter().map(row).collect()
+        let lines: Vec<String> = self.theorems.iter().map(line).collect();
+        format!(
+            "{{\"lean\": {}, \"theorems\": [{}\n]}}\n",
+            json!(self.lean),
+            lines.join(",")
+        )
+    }
+
+    fn read(list: &str) -> Option<Inventory> {
+        let json: Value = serde_json::from_str(list).ok()?;
+        let row = |row: &Value| {
+            let field = |name: &str| Some(row[name].as_str()?.to_owned());
+            let theorem = Theorem {
+                summary: field("says")?,
+                statement: field("statement")?,
+                hash: field("hash")?,
+            };
+            Some(((field("name")?, field("file")?), theorem))
+        };
+        let theorems = json["theorems"].as_array()?.iter().map(row);
+        Some(Inventory {
+            lean: json["lean"].as_str()?.to_owned(),
+            theorems: theorems.collect::<Option<_>>()?,
+        })
+    }
 }
 
-fn of_file(file: &str, text: &str) -> Result<Vec<(String, Theorem)>, Problem> {
+/// The full name and the first sentence of the doc string of each theorem of a file.
+fn summaries(text: &str) -> Vec<(String, String)> {
     let source = Source::read(text);
-    let (code, uncommented) = (source.code(), source.uncommented());
+    let code = source.code();
     let tokens = tokens(&code);
     let mut scopes = Scopes::default();
     let mut theorems = Vec::new();
@@ -180,27 +274,11 @@ fn of_file(file: &str, text: &str) -> Result<Vec<(String, Theorem)>, Problem> {
             "section" => scopes.open_section(name_on_line),
             "mutual" => scopes.open_section(None),
             "end" => scopes.close(name_on_line),
-            "variable" => scopes.declare(in_one_line(
-                &uncommented[token.at..binders_end(token, rest)],
-            )),
-            "include" | "omit" => {
-                let line = uncommented[token.at..].lines().next();
-                scopes.declare(in_one_line(line.unwrap_or_default()));
-            }
             "theorem" => {
                 let Some(name) = name else { continue };
-                let end = statement_end(&rest[1..]).ok_or_else(|| Problem::Statement {
-                    file: format!("lean/{file}"),
-                    line: source.line(token.at),
-                    name: name.text.to_owned(),
-                })?;
                 let doc = source.doc_before(token.at).filter(|(end, _)| *end > last);
-                let statement = scopes.variables() + &in_one_line(&uncommented[token.at..end]);
-                let theorem = Theorem {
-                    summary: doc.map_or(String::new(), |(_, doc)| first_sentence(doc)),
-                    statement: blake3::hash(statement.as_bytes()).to_hex().to_string(),
-                };
-                theorems.push((scopes.full_name(name.text), theorem));
+                let summary = doc.map_or(String::new(), |(_, doc)| first_sentence(doc));
+                theorems.push((scopes.full_name(name.text), summary));
             }
             _ => {}
         }
@@ -208,56 +286,12 @@ fn of_file(file: &str, text: &str) -> Result<Vec<(String, Theorem)>, Problem> {
             last = token.at;
         }
     }
-    Ok(theorems)
+    theorems
 }
 
-/// Where the statement ends: at the `:=` of the theorem itself, or at the first `|` or `where` of a
-/// proof by cases. `rest` are the words after the theorem's name.
-fn statement_end(rest: &[Token<'_>]) -> Option<usize> {
-    let mut depth = 0_usize;
-    // Each binding within the statement has its own `:=`.
-    let mut bindings = 0_usize;
-    let mut matches = 0_usize;
-    for token in rest {
-        match token.text {
-            "(" | "[" | "{" | "⟨" | "⦃" => depth += 1,
-            ")" | "]" | "}" | "⟩" | "⦄" => depth = depth.checked_sub(1)?,
-            "let" | "have" | "letI" | "haveI" if depth == 0 => bindings += 1,
-            "match" if depth == 0 => matches += 1,
-            ":=" if depth == 0 && bindings > 0 => bindings -= 1,
-            ":=" if depth == 0 => return Some(token.at),
-            "|" | "where" if depth == 0 && matches == 0 => return Some(token.at),
-            word if depth == 0 && COMMANDS.contains(&word) => return None,
-            _ => {}
-        }
-    }
-    None
-}
-
-/// The end of the bracketed binders after `variable`.
-fn binders_end(variable: &Token<'_>, rest: &[Token<'_>]) -> usize {
-    let mut depth = 0_usize;
-    let mut end = variable.end();
-    for token in rest {
-        match token.text {
-            "(" | "[" | "{" | "⦃" => depth += 1,
-            ")" | "]" | "}" | "⦄" => depth = depth.saturating_sub(1),
-            _ if depth == 0 => break,
-            _ => {}
-        }
-        end = token.end();
-    }
-    end
-}
-
-/// The open namespaces and sections, and their variables. As in Lean, each part of a dotted name is
-/// a separate scope.
+/// The open namespaces and sections. As in Lean, each part of a dotted name is a separate scope.
 #[derive(Default)]
-struct Scopes {
-    open: Vec<Scope>,
-    /// Each with the number of scopes that were open at its declaration.
-    variables: Vec<(usize, String)>,
-}
+struct Scopes(Vec<Scope>);
 
 enum Scope {
     Name(String),
@@ -267,37 +301,25 @@ enum Scope {
 impl Scopes {
     fn open_names(&mut self, name: Option<&Token<'_>>) {
         let parts = name.map_or("", |name| name.text).split('.');
-        self.open
+        self.0
             .extend(parts.map(|part| Scope::Name(part.to_owned())));
     }
 
     fn open_section(&mut self, name: Option<&Token<'_>>) {
         let parts = name.map_or(1, |name| name.text.split('.').count());
-        self.open.extend((0..parts).map(|_| Scope::Section));
+        self.0.extend((0..parts).map(|_| Scope::Section));
     }
 
     fn close(&mut self, name: Option<&Token<'_>>) {
         let parts = name.map_or(1, |name| name.text.split('.').count());
-        self.open.truncate(self.open.len().saturating_sub(parts));
-        self.variables
-            .retain(|(depth, _)| *depth <= self.open.len());
-    }
-
-    fn declare(&mut self, variables: String) {
-        self.variables.push((self.open.len(), variables));
-    }
-
-    /// The declarations of all variables in scope.
-    fn variables(&self) -> String {
-        let texts = self.variables.iter().map(|(_, text)| text.as_str());
-        texts.flat_map(|text| [text, " "]).collect()
+        self.0.truncate(self.0.len().saturating_sub(parts));
     }
 
     fn full_name(&self, name: &str) -> String {
         if let Some(absolute) = name.strip_prefix("_root_.") {
             return absolute.to_owned();
         }
-        let names = self.open.iter().filter_map(|scope| match scope {
+        let names = self.0.iter().filter_map(|scope| match scope {
             Scope::Name(name) => Some(name.as_str()),
             Scope::Section => None,
         });
@@ -306,25 +328,20 @@ impl Scopes {
 }
 
 fn first_sentence(doc: &str) -> String {
-    let doc = in_one_line(doc);
+    let doc = doc.split_whitespace().collect::<Vec<_>>().join(" ");
     doc.find(". ")
         .map_or(doc.as_str(), |end| &doc[..=end])
         .to_owned()
 }
 
-fn in_one_line(text: &str) -> String {
-    text.split_whitespace().collect::<Vec<_>>().join(" ")
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lean::environment::Statement;
 
     const TEXT: &str = r#"module
 
 public import Runtime.Model
-
-@[expose] public section
 
 /-! # theorem nothing : False := -/
 
@@ -358,121 +375,128 @@ end Inner
 end Antiphon.Session
 
 theorem last : "-- x" = "-- x" := rfl
-
-theorem more : (fun b => true || b) <| true || false := rfl
 "#;
+
+    #[test]
+    fn theorems_have_full_names_and_summaries() {
+        let found = summaries(TEXT);
+        let found: Vec<(&str, &str)> = found
+            .iter()
+            .map(|(name, summary)| (name.as_str(), summary.as_str()))
+            .collect();
+        assert_eq!(
+            found,
+            [
+                ("Antiphon.Session.bare", ""),
+                ("Antiphon.Session.fidelity", "A role keeps to its path."),
+                ("Antiphon.Session.cases", "By cases."),
+                ("Other.name", ""),
+                ("Antiphon.Session.Inner.«odd name»", ""),
+                ("last", ""),
+            ]
+        );
+    }
 
     const A: &str = "Runtime/Proofs/A.lean";
 
-    fn statement(theorems: &Theorems, name: &str) -> String {
-        theorems[&(name.to_owned(), A.to_owned())].statement.clone()
-    }
-
-    fn read_text(text: &str) -> Theorems {
-        let found = of_file(A, text).expect("it can be read").into_iter();
-        found
-            .map(|(name, theorem)| ((name, A.to_owned()), theorem))
-            .collect()
-    }
-
-    fn hash(statement: &str) -> String {
-        blake3::hash(statement.as_bytes()).to_hex().to_string()
-    }
-
-    #[test]
-    fn theorems_have_names_summaries_and_statements() {
-        let theorems = read_text(TEXT);
-        let summaries: Vec<_> = theorems
-            .iter()
-            .map(|((name, _), t)| (name.as_str(), t.summary.as_str()))
-            .collect();
-        assert_eq!(
-            summaries,
-            [
-                ("Antiphon.Session.Inner.«odd name»", ""),
-                ("Antiphon.Session.bare", ""),
-                ("Antiphon.Session.cases", "By cases."),
-                ("Antiphon.Session.fidelity", "A role keeps to its path."),
-                ("Other.name", ""),
-                ("last", ""),
-                ("more", ""),
-            ]
-        );
-        for (name, expected) in [
-            ("Antiphon.Session.bare", "theorem bare : two = 2"),
-            (
-                "Antiphon.Session.fidelity",
-                "theorem fidelity {a : Nat} (h : a = 1 := by simp) : let b := a; f (c := b) = 'x'",
-            ),
-            ("Antiphon.Session.cases", "theorem cases : ∀ n : Nat, 0 ≤ n"),
-            ("last", "theorem last : \"-- x\" = \"-- x\""),
-            (
-                "more",
-                "theorem more : (fun b => true || b) <| true || false",
-            ),
-        ] {
-            assert_eq!(statement(&theorems, name), hash(expected), "{name}");
+    /// A list of `(name, summary, statement, hash)`.
+    fn list(lean: &str, theorems: &[(&str, &str, &str, &str)]) -> Inventory {
+        let theorems = theorems.iter().map(|(name, summary, statement, hash)| {
+            let theorem = Theorem {
+                summary: (*summary).to_owned(),
+                statement: (*statement).to_owned(),
+                hash: (*hash).to_owned(),
+            };
+            (((*name).to_owned(), A.to_owned()), theorem)
+        });
+        Inventory {
+            lean: lean.to_owned(),
+            theorems: theorems.collect(),
         }
     }
 
     #[test]
-    fn the_list_round_trips_and_differences_are_found() {
-        let theorems = read_text(TEXT);
-        assert_eq!(read(&listed(&theorems)).as_ref(), Some(&theorems));
-        assert_eq!(compare(&listed(&theorems), &theorems), Vec::<String>::new());
-        let changed = read_text(
-            &TEXT
-                .replace("two = 2", "two = 1 + 1")
-                .replace("By cases", "By induction")
-                .replace("theorem last", "theorem newest"),
+    fn the_list_round_trips_and_every_difference_is_a_failure() {
+        let old = list(
+            "Lean 1",
+            &[
+                ("bare", "", "two = 2", "a"),
+                ("cases", "By cases.", "∀ n, \"0\" ≤ n", "b"),
+                ("last", "", "x = x", "c"),
+                ("safe", "", "¬Deadlock", "d"),
+            ],
         );
+        assert_eq!(Inventory::read(&old.listed()).as_ref(), Some(&old));
+        assert_eq!(old.compare(&old.listed()), Differences::default());
+        let new = list(
+            "Lean 1",
+            &[
+                ("bare", "", "two = 1 + 1", "e"),
+                ("cases", "By induction.", "∀ n, \"0\" ≤ n", "b"),
+                ("newest", "", "x = x", "c"),
+                ("safe", "", "¬Deadlock", "f"),
+            ],
+        );
+        let differences = new.compare(&old.listed());
         assert_eq!(
-            compare(&listed(&theorems), &changed),
+            differences.failures,
             [
-                "the statement of `Antiphon.Session.bare` (Runtime/Proofs/A.lean) changed",
-                "the doc string of `Antiphon.Session.cases` (Runtime/Proofs/A.lean) changed",
+                "the statement of `bare` (Runtime/Proofs/A.lean) changed",
+                "the doc string of `cases` (Runtime/Proofs/A.lean) changed",
                 "`newest` (Runtime/Proofs/A.lean) is not listed",
+                "a definition in the statement of `safe` (Runtime/Proofs/A.lean) changed",
                 "`last` is listed, but Runtime/Proofs/A.lean does not have it",
             ]
         );
-        let spaced = listed(&theorems).replace("[\n", "[\n\n");
-        assert_eq!(compare(&spaced, &theorems).len(), 1);
+        assert_eq!(differences.notes, Vec::<String>::new());
+        let spaced = old.listed().replace("[\n", "[\n\n");
+        assert_eq!(old.compare(&spaced).failures.len(), 1);
         assert_eq!(
-            compare("{}", &theorems),
+            old.compare("{}").failures,
             ["lean/theorems.json is not a list of theorems"]
         );
-        assert_eq!(compare("[]\n", &Theorems::new()), Vec::<String>::new());
     }
 
     #[test]
-    fn layout_and_comments_do_not_change_a_statement() {
-        let of = |text: &str| statement(&read_text(text), "a");
-        let one = of("theorem a : 1 = 1 := rfl");
+    fn hashes_of_another_lean_are_noted_and_names_are_still_compared() {
+        let old = list("Lean 1", &[("a", "", "x = x", "1"), ("b", "", "y", "2")]);
+        let new = list("Lean 2", &[("a", "", "x = x", "3"), ("c", "", "y", "2")]);
+        let differences = new.compare(&old.listed());
         assert_eq!(
-            one,
-            of("/-- Says. -/ theorem a /- b -/ :\n    1 = 1 -- c\n  := by simp")
+            differences.notes[1..],
+            ["a definition in the statement of `a` (Runtime/Proofs/A.lean) changed"]
         );
-        assert_ne!(one, of("theorem a : 1 = 2 := rfl"));
-    }
-
-    #[test]
-    fn a_statement_includes_the_variables_in_scope_and_no_others() {
-        let text = "section\nvariable {a : Nat} (h : a = 1) -- why\n  [Inhabited Nat]\n\
-                    include h\n@[simp] theorem one : a = a := rfl\nend\n\
-                    theorem two : 1 = 1 := rfl\n";
-        let theorems = read_text(text);
-        let one = "variable {a : Nat} (h : a = 1) [Inhabited Nat] include h theorem one : a = a";
-        assert_eq!(statement(&theorems, "one"), hash(one));
-        assert_eq!(statement(&theorems, "two"), hash("theorem two : 1 = 1"));
-    }
-
-    #[test]
-    fn a_statement_without_end_is_an_error() {
-        let problem = of_file("Runtime/Proofs/A.lean", "\ntheorem a : 1 = 1\ndef b := 2");
-        let message = problem.expect_err("it has no end").to_string();
         assert_eq!(
-            message,
-            "lean/Runtime/Proofs/A.lean:2: the statement of `a` has no end"
+            differences.failures,
+            [
+                "`c` (Runtime/Proofs/A.lean) is not listed",
+                "`b` is listed, but Runtime/Proofs/A.lean does not have it",
+            ]
+        );
+    }
+
+    #[test]
+    fn a_theorem_that_no_command_names_is_a_finding() {
+        let text = "/-- Two. -/\ntheorem two : 1 = 1 := rfl\ntheorem gone : 1 = 1 := rfl\n";
+        let statement = |name: &str| {
+            let statement = Statement {
+                shown: "1 = 1".to_owned(),
+                hash: "0".to_owned(),
+            };
+            ((name.to_owned(), A.to_owned()), statement)
+        };
+        let environment = Environment {
+            statements: [statement("two"), statement("hidden")].into(),
+            ..Environment::default()
+        };
+        let (inventory, findings) = Inventory::of([(A, text)], &environment, "Lean 1".to_owned());
+        assert_eq!(inventory, list("Lean 1", &[("two", "Two.", "1 = 1", "0")]));
+        assert_eq!(
+            findings,
+            [
+                "`hidden` is a theorem in lean/Runtime/Proofs/A.lean that no `theorem` command names",
+                "Lean knows no theorem `gone` of lean/Runtime/Proofs/A.lean",
+            ]
         );
     }
 }
