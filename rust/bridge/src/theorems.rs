@@ -1,10 +1,10 @@
 //! The theorems about the model that this program was built with.
 //!
-//! `lean/theorems.json` lists every theorem with its statement as Lean has elaborated it, and a hash
-//! of the statement and of the definitions that it uses. `cargo xtask lean` makes the list from the
-//! proofs and compares it with them. The list is compiled into every program that uses this module,
-//! so a program can check which theorems hold without the proofs: [`headlines`] names the important
-//! ones, the [`Inventory`] has their statements, and two inventories can be compared.
+//! `lean/theorems.json` lists every theorem with its statement as Lean has elaborated it, and a
+//! hash of the statement and of the definitions that it uses. `cargo xtask lean` makes the list
+//! from the proofs and compares it with them. The list is compiled into every program that uses
+//! this module, so a program can check which theorems hold without the proofs: [`headlines`] names
+//! the important ones, the [`Inventory`] has their statements, and two inventories can be compared.
 
 use std::collections::BTreeMap;
 
@@ -40,7 +40,8 @@ pub struct Theorem {
 /// The text is not a list of theorems.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error(
-    "not a list of theorems: expected `theorems`, rows of `name`, `file`, `says`, `statement`, `hash`"
+    "not a list of theorems: \
+     expected `theorems`, rows of `name`, `file`, `says`, `statement`, `hash`"
 )]
 pub struct InventoryError;
 

@@ -200,7 +200,8 @@ impl Log {
         self.tally.passed += 1;
         self.tally.failed += count(findings.len() + further.len());
         self.details.push(format!(
-            "{checked} checked: {} depend on other axioms, hide a name, or are not declared as such",
+            "{checked} checked: \
+             {} depend on other axioms, hide a name, or are not declared as such",
             findings.len() + further.len()
         ));
         self.list(findings);

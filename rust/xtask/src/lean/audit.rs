@@ -1,7 +1,7 @@
 //! Searches the Lean files for words that could make an unproved statement pass as proved, give a
-//! statement another meaning than it seems to have, or let code outside the model pass as the model.
-//! They are refused outside comments and literals. [`environment`](super::environment) finds what a
-//! search for words cannot.
+//! statement another meaning than it seems to have, or let code outside the model pass as the
+//! model. They are refused outside comments and literals. [`environment`](super::environment) finds
+//! what a search for words cannot.
 
 use antiphon_lean_driver::{Source, Token, tokens};
 

@@ -1,6 +1,6 @@
-//! Reads the built proofs back from Lean: which axioms they depend on, which names of Lean they hide,
-//! and what each theorem states. A search of the sources cannot see these: a statement is what Lean
-//! has elaborated, together with the definitions that it uses.
+//! Reads the built proofs back from Lean: which axioms they depend on, which names of Lean they
+//! hide, and what each theorem states. A search of the sources cannot see these: a statement is
+//! what Lean has elaborated, together with the definitions that it uses.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -221,7 +221,8 @@ mod tests {
     #[test]
     fn modules_are_imported_with_their_proofs() {
         let text = file(&["Runtime.A", "Runtime.B"], "/out \"x\"");
-        let start = "module\nimport all Runtime.A\nimport all Runtime.B\npublic meta import Lean\n\n\
+        let start = "module\nimport all Runtime.A\nimport all Runtime.B\n\
+                     public meta import Lean\n\n\
                      meta def outputFile : String := \"/out \\\"x\\\"\"\n";
         assert!(text.starts_with(start), "{text}");
     }

@@ -1,7 +1,7 @@
-//! The list of theorems, `lean/theorems.json`: the name, file, first sentence, statement and hash of
-//! each theorem among the proofs and contracts. The statement is the one that Lean has elaborated, and
-//! the hash covers the definitions that it uses. The list's diff shows which statements and which
-//! definitions changed, and which theorems were added or removed.
+//! The list of theorems, `lean/theorems.json`: the name, file, first sentence, statement and hash
+//! of each theorem among the proofs and contracts. The statement is the one that Lean has
+//! elaborated, and the hash covers the definitions that it uses. The list's diff shows which
+//! statements and which definitions changed, and which theorems were added or removed.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -494,7 +494,8 @@ theorem last : "-- x" = "-- x" := rfl
         assert_eq!(
             findings,
             [
-                "`hidden` is a theorem in lean/Runtime/Proofs/A.lean that no `theorem` command names",
+                "`hidden` is a theorem in lean/Runtime/Proofs/A.lean \
+                 that no `theorem` command names",
                 "Lean knows no theorem `gone` of lean/Runtime/Proofs/A.lean",
             ]
         );
