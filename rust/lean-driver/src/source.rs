@@ -129,6 +129,30 @@ pub fn tokens(code: &str) -> Vec<Token<'_>> {
     found
 }
 
+/// The prefixes of interpolated strings.
+const INTERPOLATED: [&str; 5] = ["f!", "m!", "panic!", "println!", "s!"];
+
+/// The length of the number at the start. A letter or a quote after it does not belong to it.
+fn number(text: &str) -> usize {
+    let digits = |from: usize, is_digit: fn(&char) -> bool| {
+        let rest = text[from..].chars();
+        from + rest.take_while(|c| is_digit(c) || *c == '_').count()
+    };
+    match text.as_bytes() {
+        [b'0', b'x' | b'X', ..] => digits(2, char::is_ascii_hexdigit),
+        [b'0', b'b' | b'B' | b'o' | b'O', ..] => digits(2, char::is_ascii_digit),
+        _ => {
+            let whole = digits(0, char::is_ascii_digit);
+            let exponent = text[whole..].strip_prefix(['e', 'E']);
+            let unsigned = exponent.map(|rest| rest.strip_prefix(['+', '-']).unwrap_or(rest));
+            match unsigned.filter(|rest| rest.starts_with(|c: char| c.is_ascii_digit())) {
+                Some(rest) => digits(text.len() - rest.len(), char::is_ascii_digit),
+                None => whole,
+            }
+        }
+    }
+}
+
 /// The length of the name at the start: parts separated by single dots, each plain or in `«»`.
 fn word(text: &str) -> usize {
     let mut length = 0;
@@ -179,6 +203,8 @@ impl Reader<'_> {
                 self.string(false);
             } else if next == '\'' {
                 self.character();
+            } else if next.is_ascii_digit() {
+                self.at += number(rest);
             } else if starts_word(next) {
                 self.word();
             } else {
@@ -205,10 +231,13 @@ impl Reader<'_> {
         self.take(end, Kind::Comment);
     }
 
+    /// Reads a block comment. In `/--/` the second `-` belongs to the opening of a doc string, and
+    /// does not close it.
     fn block_comment(&mut self) {
         let rest = &self.text[self.at..];
-        let mut depth = 0_usize;
-        let mut at = 0;
+        let is_doc = rest.starts_with("/--") || rest.starts_with("/-!");
+        let mut depth = 1_usize;
+        let mut at = if is_doc { 3 } else { 2 };
         while at < rest.len() {
             let here = &rest.as_bytes()[at..];
             if here.starts_with(b"/-") {
@@ -227,10 +256,11 @@ impl Reader<'_> {
         self.take(at, Kind::Comment);
     }
 
-    /// Reads a name. It may contain `'`, and may be the prefix of a string: `r"…"`, `r#"…"#`,
-    /// `s!"…"`.
+    /// Reads a name with its dots. It may contain `'`, and may be the prefix of a string: `r"…"`,
+    /// `r#"…"#`, `s!"…"`. After any other name, as in `xs.r"…"` or `get!"…"`, a string is an
+    /// argument.
     fn word(&mut self) {
-        let length = part(&self.text[self.at..]);
+        let length = word(&self.text[self.at..]);
         let name = &self.text[self.at..self.at + length];
         self.at += length;
         let rest = &self.text[self.at..];
@@ -239,7 +269,7 @@ impl Reader<'_> {
             if rest[fences..].starts_with('"') {
                 self.raw_string(fences);
             }
-        } else if name.ends_with('!') && rest.starts_with('"') {
+        } else if INTERPOLATED.contains(&name) && rest.starts_with('"') {
             self.string(true);
         }
     }
@@ -321,6 +351,21 @@ mod tests {
         assert_eq!(words("a /-! b /-- c -/ -/ d"), ["a", "d"]);
         assert_eq!(words("a /- \" -/ b -- \"\nc"), ["a", "b", "c"]);
         assert_eq!(words("a /- never closed"), ["a"]);
+        assert_eq!(words("a /--/ b \" -/ c /- \" -/ d"), ["a", "c", "d"]);
+        assert_eq!(
+            words("a /-!/ b \" -/ c /-!-/ d /-/ e -/ f"),
+            ["a", "c", "d", "f"]
+        );
+    }
+
+    #[test]
+    fn a_literal_after_a_name_or_a_number_is_not_part_of_it() {
+        assert_eq!(words(r#"a get!"{" b "}" c"#), ["a", "get!", "b", "c"]);
+        assert_eq!(words(r#"a x.s!"{" b "}" c"#), ["a", "x.s!", "b", "c"]);
+        assert_eq!(words(r#"a x.r"\"" b "c"#), ["a", "x.r", "b"]);
+        assert_eq!(words(r#"f 1'"' b 1'"' c"#), ["f", "1", "b", "1", "c"]);
+        assert_eq!(words(r#"1e5'"' b 0x1F'"' c"#), ["1e5", "b", "0x1F", "c"]);
+        assert_eq!(words(r#"0r"\" b "c""#), ["0r", "b"]);
     }
 
     #[test]

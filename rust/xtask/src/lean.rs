@@ -195,15 +195,19 @@ impl Log {
 
     fn check_declarations(&mut self, environment: Environment, further: Vec<String>) {
         let Environment {
-            checked, findings, ..
+            checked,
+            table,
+            findings,
+            ..
         } = environment;
         self.tally.passed += 1;
         self.tally.failed += count(findings.len() + further.len());
         self.details.push(format!(
-            "{checked} checked: \
-             {} depend on other axioms, hide a name, or are not declared as such",
+            "{checked} checked: {} depend on other axioms, hide a name, are not declared as such, \
+             or are missing in the table of headlines",
             findings.len() + further.len()
         ));
+        self.details.push(table);
         self.list(findings);
         self.list(further);
     }

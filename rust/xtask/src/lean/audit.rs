@@ -6,7 +6,7 @@
 use antiphon_lean_driver::{Source, Token, tokens};
 
 /// Each refused word, and where it is allowed.
-const REFUSED: [(&str, Allowed); 42] = [
+const REFUSED: [(&str, Allowed); 45] = [
     ("sorry", Allowed::Nowhere),
     ("admit", Allowed::Nowhere),
     ("axiom", Allowed::Nowhere),
@@ -49,8 +49,11 @@ const REFUSED: [(&str, Allowed); 42] = [
     ("run_cmd", Allowed::Nowhere),
     ("run_elab", Allowed::Nowhere),
     ("run_meta", Allowed::Nowhere),
+    ("run_tac", Allowed::Nowhere),
+    ("by_elab", Allowed::Nowhere),
     ("simproc", Allowed::Nowhere),
     ("dsimproc", Allowed::Nowhere),
+    ("#eval", Allowed::Nowhere),
     // An operator means what its instance says. `deriving` makes the instances.
     ("instance", Allowed::Nowhere),
     ("class", Allowed::Nowhere),
@@ -59,16 +62,24 @@ const REFUSED: [(&str, Allowed); 42] = [
     ("default_instance", Allowed::Nowhere),
 ];
 
-/// The attributes that are allowed: none changes what a statement means. `export` names a function
-/// for programs that link the compiled model.
-const ATTRIBUTES: [&str; 6] = [
-    "expose",
-    "simp",
-    "inline",
-    "noinline",
-    "specialize",
-    "export",
-];
+/// The attributes that are allowed: none changes what a statement means.
+const ATTRIBUTES: [&str; 5] = ["expose", "simp", "inline", "noinline", "specialize"];
+
+/// The file that may give a function a name for programs that link the compiled model, by the
+/// attribute `export`. In another file it could replace a function of Lean's runtime.
+const NATIVE: &str = "Runtime/Native.lean";
+
+/// The characters outside ASCII that code may contain. A letter that looks like another one would
+/// give a name that reads as another name.
+const SYMBOLS: &str = "·⟨⟩→∧∀×∈≠←¬∃≤↔▸⊢∨«»∉‹›≥∘∣⁻¹₀₁₂₃αβγδεμνσ…";
+
+/// Characters that are not visible, or that change the order in which text is shown. They are
+/// refused in comments and literals, too: they can make code look like a comment.
+fn is_invisible(c: char) -> bool {
+    (c.is_control() && c != '\n')
+        || matches!(c, '\u{ad}' | '\u{61c}' | '\u{180e}' | '\u{feff}'
+            | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}' | '\u{2060}'..='\u{206f}')
+}
 
 /// The options that may be set: they bound the time of a proof.
 const OPTIONS: [&str; 2] = ["maxHeartbeats", "maxRecDepth"];
@@ -100,6 +111,9 @@ const REFUSED_NAMES: [&str; 10] = [
     "warningAsError",
 ];
 
+/// The program that prints the types of the model.
+const SCHEMA: &str = "Runtime/Schema.lean";
+
 #[derive(Clone, Copy)]
 enum Allowed {
     Nowhere,
@@ -116,7 +130,7 @@ impl Allowed {
             Allowed::OutsideTheModel => {
                 file == "Runtime/Oracle.lean" || file.starts_with("Runtime/Tests/")
             }
-            Allowed::Schema => file == "Runtime/Schema.lean",
+            Allowed::Schema => file == SCHEMA,
         }
     }
 }
@@ -134,6 +148,15 @@ pub(crate) fn findings(file: &str, text: &str) -> Vec<String> {
             token.text
         ));
     };
+    for (at, c) in text.char_indices().filter(|(_, c)| is_invisible(*c)) {
+        let shown = format!("U+{:04X}", u32::from(c));
+        refuse(&Token { at, text: &shown }, "the character ");
+    }
+    let is_foreign = |c: &char| !c.is_ascii() && !SYMBOLS.contains(*c) && !is_invisible(*c);
+    for (at, c) in code.char_indices().filter(|(_, c)| is_foreign(c)) {
+        let text = &code[at..at + c.len_utf8()];
+        refuse(&Token { at, text }, "the character ");
+    }
     // The brackets that are open since `@[`.
     let mut attributes = 0_usize;
     for (number, token) in tokens.iter().enumerate() {
@@ -146,8 +169,14 @@ pub(crate) fn findings(file: &str, text: &str) -> Vec<String> {
                     && (matches!(before(1), "[" | ",") || matches!(before(1), "local" | "scoped"))
                     && !matches!(word, "local" | "scoped");
                 if is_attribute {
-                    if !ATTRIBUTES.contains(&word) {
+                    if !is_allowed_attribute(file, word) {
                         refuse(token, "the attribute ");
+                    }
+                } else if before(1) == "#" && is_refused(file, &format!("#{word}")) {
+                    refuse(token, "the command #");
+                } else if before(1) == "import" || (before(1) == "all" && before(2) == "import") {
+                    if word != "all" && !is_ours(word) && file != SCHEMA {
+                        refuse(token, "the import ");
                     }
                 } else if before(1) == "set_option" {
                     if !OPTIONS.contains(&word) {
@@ -167,6 +196,15 @@ pub(crate) fn findings(file: &str, text: &str) -> Vec<String> {
         }
     }
     findings
+}
+
+fn is_allowed_attribute(file: &str, word: &str) -> bool {
+    ATTRIBUTES.contains(&word) || (word == "export" && file == NATIVE)
+}
+
+/// Whether a module belongs to the project. Lean's own modules that every file has need no import.
+fn is_ours(module: &str) -> bool {
+    module.starts_with("Runtime.")
 }
 
 fn is_refused(file: &str, word: &str) -> bool {
@@ -237,8 +275,33 @@ mod tests {
             ("open Honest renaming Safe → Deadlock", "renaming"),
             ("open Model hiding Deadlock", "hiding"),
             ("export Weak (Deadlock)", "export"),
+            // They add declarations that no command names.
+            ("import Lean", "the import `Lean"),
+            ("public import all Lean.Elab", "the import `Lean.Elab"),
+            ("#eval (pure () : IO Unit)", "the command #`eval"),
+            (
+                "theorem a : 1 = 1 := by\n  run_tac pure ()\n  rfl",
+                "run_tac",
+            ),
+            ("def a : Nat := by_elab pure x", "by_elab"),
+            // The first letter of the second word is Cyrillic.
+            ("def \u{410}dmitted := 1", "the character `\u{410}"),
+            ("def a := \u{3bb}x => x", "the character `\u{3bb}"),
+            // The macro looks like a part of the comment.
+            ("/- \u{202e} -/", "the character `U+202E"),
+            ("def a\u{200b} := 1", "the character `U+200B"),
+            // A reader that ends the literal or the comment elsewhere overlooks the macro.
+            ("def a := f 1'\"'\nmacro \"b\" : term => `(c '\"')", "macro"),
+            (
+                "def a := get!\"{\"\nmacro \"b\" : term => `(1)\ndef c := \"}\"",
+                "macro",
+            ),
+            ("/--/ \" -/\nmacro \"b\" : term => `(1) /- \" -/", "macro"),
         ] {
-            let line = format!("`{refused}` is refused");
+            let line = match refused.starts_with("the ") {
+                true => format!("{refused}` is refused"),
+                false => format!("`{refused}` is refused"),
+            };
             let found = findings("Runtime/Proofs/A.lean", text);
             assert!(
                 found.iter().any(|found| found.ends_with(&line)),
@@ -263,6 +326,10 @@ mod tests {
             (
                 "set_option pp.notation false in",
                 "the option `pp.notation` is refused",
+            ),
+            (
+                "@[export lean_nat_add] def add := f",
+                "the attribute `export` is refused",
             ),
             (
                 "inductive A deriving BEq, Weird",

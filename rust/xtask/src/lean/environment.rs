@@ -1,6 +1,7 @@
-//! Reads the built proofs back from Lean: which axioms they depend on, which names of Lean they
-//! hide, and what each theorem states. A search of the sources cannot see these: a statement is
-//! what Lean has elaborated, together with the definitions that it uses.
+//! Reads the built proofs and tests back from Lean: which axioms they depend on, which names of
+//! Lean they hide, what each theorem states, and whether the tests apply and refute each headline
+//! theorem. A search of the sources cannot see these: a statement is what Lean has elaborated,
+//! together with the definitions that it uses.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::fs;
@@ -15,9 +16,18 @@ use crate::tree::Tree;
 /// The Lean file that reads the environment, without its imports and the path of its output.
 const READER: &str = include_str!("environment.lean");
 
-/// Texts by which the lines of its output are recognised: the summary, and findings.
+/// Texts by which the lines of its output are recognised: the summaries, and findings.
 const SUMMARY: &str = " theorems among ";
-const FINDINGS: [&str; 2] = [" depends on ", " hides "];
+const TABLE: &str = " headlines, ";
+const FINDINGS: [&str; 3] = [" depends on ", " hides ", " of the headline "];
+
+/// The file that names the headline theorems, and what precedes each name in its line. The bridge's
+/// `theorems` reads the same lines.
+const PACK: &str = "Runtime/TheoremPack/API.lean";
+const NAMED: &str = "example := @";
+
+/// The files of the tests, which have the table of headlines. Their theorems are not listed.
+const TESTS: &str = "Runtime/Tests/";
 
 /// The last line of the file that it writes.
 const COMPLETE: &str = "complete";
@@ -27,7 +37,10 @@ const COMPLETE: &str = "complete";
 pub(crate) struct Environment {
     /// How many theorems and declarations were checked, as text.
     pub(crate) checked: String,
-    /// The declarations that depend on an axiom that is not allowed or hide a name of Lean.
+    /// How many headlines there are, and how many of them the tests apply and refute, as text.
+    pub(crate) table: String,
+    /// The declarations that depend on an axiom that is not allowed or hide a name of Lean, and the
+    /// headlines that the tests do not apply or refute.
     pub(crate) findings: Vec<String>,
     /// The theorems of all modules, by name and file. Those that Lean declares by itself are not
     /// among them.
@@ -51,11 +64,15 @@ pub(crate) fn read(
     modules: &Modules,
     console: &mut Console,
 ) -> Result<Environment, Problem> {
-    let proofs = modules.iter().filter(|(_, module)| is_proof(module));
-    let proofs = proofs.map(|(name, _)| name.to_owned()).collect();
+    let read = modules
+        .iter()
+        .filter(|(_, module)| is_proof(module) || module.file.starts_with(TESTS));
+    let read = read.map(|(name, _)| name.to_owned()).collect();
     let folder = tree.target.join("lean");
     let (reader, output) = (folder.join("Environment.lean"), folder.join("environment"));
-    let text = file(&modules.order(&proofs)?, &output.display().to_string());
+    let headlines = headlines(modules)?;
+    let output_text = output.display().to_string();
+    let text = file(&modules.order(&read)?, &output_text, &headlines);
     fs::write(&reader, text).map_err(Problem::file(&reader))?;
     // The output of an earlier run must not pass for this one's.
     match fs::remove_file(&output) {
@@ -76,39 +93,60 @@ pub(crate) fn read(
     })
 }
 
+/// The full names of the headline theorems.
+fn headlines(modules: &Modules) -> Result<Vec<String>, Problem> {
+    let pack = modules.iter().find(|(_, module)| module.file == PACK);
+    let names = pack.map_or(Vec::new(), |(_, module)| named(&module.text));
+    if names.is_empty() {
+        return Err(Problem::Environment {
+            why: format!("lean/{PACK} names no headline"),
+        });
+    }
+    Ok(names)
+}
+
+/// The full names of the headline theorems in the text of the pack.
+fn named(pack: &str) -> Vec<String> {
+    let names = pack.lines().filter_map(|line| line.strip_prefix(NAMED));
+    names.map(|name| format!("Antiphon.{name}")).collect()
+}
+
 /// The file that reads these modules. `import all` also imports the proofs of theorems.
-fn file(modules: &[&str], output: &str) -> String {
+fn file(modules: &[&str], output: &str, headlines: &[String]) -> String {
     let imports = modules.iter().map(|name| format!("import all {name}\n"));
     let imports: String = imports.collect();
+    let headlines = headlines.iter().map(|name| format!("`{name}"));
+    let headlines = headlines.collect::<Vec<_>>().join(", ");
     format!(
         "module\n{imports}public meta import Lean\n\n\
-         meta def outputFile : String := {output:?}\n{READER}"
+         meta def outputFile : String := {output:?}\n\
+         meta def headlines : List Lean.Name := [{headlines}]\n{READER}"
     )
 }
 
-/// The results of the two checks, from the output of Lean.
+/// The results of the checks, from the output of Lean.
 fn checks(lines: &[String], failure: Option<String>) -> Result<Environment, Problem> {
-    let summary = lines.iter().find(|line| line.contains(SUMMARY));
+    // The native Lean puts the position before the message.
+    let summary = |text| {
+        let line = lines.iter().find(|line| line.contains(text));
+        line.map_or("", |line| line.rsplit(": ").next().unwrap_or(line))
+            .to_owned()
+    };
     let findings = lines
         .iter()
         .filter(|line| FINDINGS.iter().any(|text| line.contains(text)));
     let environment = Environment {
-        // The native Lean puts the position before the message.
-        checked: summary
-            .map_or("", |line| line.rsplit(": ").next().unwrap_or(line))
-            .to_owned(),
+        checked: summary(SUMMARY),
+        table: summary(TABLE),
         findings: findings.cloned().collect(),
         statements: BTreeMap::new(),
     };
+    let is_complete = !environment.checked.is_empty() && !environment.table.is_empty();
     match failure {
-        Some(_) if !environment.findings.is_empty() && !environment.checked.is_empty() => {
-            Ok(environment)
-        }
-        None if environment.findings.is_empty() && !environment.checked.is_empty() => {
-            Ok(environment)
-        }
+        Some(_) if !environment.findings.is_empty() && is_complete => Ok(environment),
+        None if environment.findings.is_empty() && is_complete => Ok(environment),
         why => {
-            let why = why.unwrap_or_else(|| "the output has no summary".to_owned());
+            let why = why.unwrap_or_else(|| "the output lacks a summary".to_owned());
             let output: String = lines.iter().map(|line| format!("\n    {line}")).collect();
             Err(Problem::Environment { why: why + &output })
         }
@@ -201,29 +239,43 @@ mod tests {
 
     #[test]
     fn findings_are_reported_and_an_empty_output_is_an_error() {
-        let clean = lines("Environment.lean:75:0: info: 267 theorems among 2323 declarations");
-        let checked = "267 theorems among 2323 declarations".to_owned();
-        let read = checks(&clean, None).expect("it has a summary");
-        assert_eq!((read.checked, read.findings.len()), (checked, 0));
+        let clean = lines(
+            "Environment.lean:75:0: info: 267 theorems among 2323 declarations\n\
+             45 headlines, 45 applied, 45 refuted",
+        );
+        let read = checks(&clean, None).expect("it has both summaries");
+        assert_eq!(read.checked, "267 theorems among 2323 declarations");
+        assert_eq!(read.table, "45 headlines, 45 applied, 45 refuted");
+        assert_eq!(read.findings, Vec::<String>::new());
 
         let text = "2 theorems among 3 declarations\n\
+                    2 headlines, 2 applied, 1 refuted\n\
                     Antiphon.a depends on b, which is an axiom\n\
-                    Antiphon.List.range hides List.range, which is Lean's\n";
+                    Antiphon.List.range hides List.range, which is Lean's\n\
+                    the row of the headline Antiphon.a is missing\n";
         let bad = lines(text);
         let read = checks(&bad, Some("1 errors, 0 warnings".to_owned())).expect("findings");
-        assert_eq!(read.findings, bad[1..]);
+        assert_eq!(read.findings, bad[2..]);
 
         assert!(checks(&[], None).is_err());
+        assert!(checks(&clean[..1], None).is_err());
+        assert!(checks(&clean[1..], None).is_err());
         assert!(checks(&clean, Some("1 errors, 0 warnings".to_owned())).is_err());
         assert!(checks(&bad, None).is_err());
     }
 
     #[test]
     fn modules_are_imported_with_their_proofs() {
-        let text = file(&["Runtime.A", "Runtime.B"], "/out \"x\"");
+        let pack = "module\n\nnamespace Antiphon\n\n/-! Steps: example -/\n\n\
+                    example := @step_frame\nexample := @plan_checks\n\nend Antiphon\n";
+        let headlines = named(pack);
+        assert_eq!(headlines, ["Antiphon.step_frame", "Antiphon.plan_checks"]);
+        let text = file(&["Runtime.A", "Runtime.B"], "/out \"x\"", &headlines);
         let start = "module\nimport all Runtime.A\nimport all Runtime.B\n\
                      public meta import Lean\n\n\
-                     meta def outputFile : String := \"/out \\\"x\\\"\"\n";
+                     meta def outputFile : String := \"/out \\\"x\\\"\"\n\
+                     meta def headlines : List Lean.Name := \
+                     [`Antiphon.step_frame, `Antiphon.plan_checks]\n";
         assert!(text.starts_with(start), "{text}");
     }
 
