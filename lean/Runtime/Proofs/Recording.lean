@@ -544,4 +544,192 @@ theorem expand_compress {due : Checkpoints} {digests : Option Bytes × Option By
         simp [expand, RecordedRun.machine, entriesOnto_eq, plays, behind.finish finished, actionsOnto_eq,
           actions', done]
 
+/-! ## What an expanded recording says about the run -/
+
+theorem actAll_then (r : Run) (as : List Action) (a : Action) :
+    (r.actAll (as ++ [a])).machine = ((r.actAll as).machine.act a).machine := by
+  induction as generalizing r with
+  | nil => rfl
+  | cons x xs ih =>
+    simp only [List.cons_append, Run.actAll]
+    exact ih _
+
+/-- The machine of a replay is the one to which its actions lead. -/
+def Follows (m : Machine) (s : Replayer) : Prop :=
+  s.machine = (Run.actAll { machine := m, events := [] } s.actions.reverse).machine
+
+variable {m : Machine}
+
+theorem Follows.push {a : Action} (h : Follows m s) (machine : t.machine = (s.machine.act a).machine)
+    (actions : t.actions = a :: s.actions) : Follows m t := by
+  unfold Follows at h ⊢
+  rw [actions, List.reverse_cons, actAll_then, ← h, machine]
+
+theorem Follows.keep (h : Follows m s) (machine : t.machine = s.machine) (actions : t.actions = s.actions) :
+    Follows m t := by
+  unfold Follows at h ⊢
+  rw [machine, actions]
+  exact h
+
+theorem Follows.turn (h : Follows m s) (r : s.turn = some t) : Follows m t := by
+  unfold Replayer.turn at r
+  split at r
+  · dsimp only at r
+    split at r
+    · simp only [Option.some.injEq] at r
+      subst r
+      exact h.push (a := .turn) rfl rfl
+    · cases r
+  · cases r
+
+theorem Follows.turns (h : Follows m s) (n : Nat) : Follows m (s.turns n) := by
+  induction n generalizing s with
+  | zero => exact h
+  | succ n ih =>
+    simp only [Replayer.turns]
+    split
+    · exact h
+    · rename_i next turned
+      exact ih (h.turn turned)
+
+theorem Follows.reach {step : Nat} (h : Follows m s) (r : s.reach step = some t) : Follows m t :=
+  (reach_some r).2 ▸ h.turns _
+
+theorem reachAsked_some {step : Nat} (r : s.reachAsked step = some t) : s.reach step = some t := by
+  unfold Replayer.reachAsked at r
+  split at r
+  · cases r
+  · rename_i next reached
+    split at r
+    · exact reached.trans r
+    · cases r
+
+theorem Follows.input {ingress : Ingress} (h : Follows m s) : Follows m (s.input ingress) :=
+  h.push (a := .input ingress) rfl rfl
+
+theorem Follows.wave {c : WaveCertificate} (h : Follows m s) (r : s.wave c = some t) : Follows m t := by
+  unfold Replayer.wave at r
+  split at r
+  · cases r
+  · simp only [Option.some.injEq] at r
+    subst r
+    exact h.push (a := .wave c) rfl rfl
+
+/-- A replay that has passed a checkpoint has the checkpoint's step and clock. -/
+theorem Follows.pass {point : Checkpoint} (h : Follows m s) (r : s.pass point = some t) :
+    Follows m t ∧ t.machine.stepIndex = point.step ∧ t.machine.clock = point.clock := by
+  unfold Replayer.pass at r
+  split at r
+  · cases r
+  · rename_i next reached
+    have reached := reachAsked_some reached
+    split at r
+    · rename_i clock
+      simp only [Option.some.injEq] at r
+      subst r
+      exact ⟨(h.reach reached).keep rfl rfl, (reach_some reached).1, Nat.eq_of_beq_eq_true clock⟩
+    · cases r
+
+theorem Follows.request {request : EffectRequest} (h : Follows m s) (r : s.request request = some t) :
+    Follows m t := by
+  unfold Replayer.request at r
+  split at r
+  · cases r
+  · split at r
+    · cases r
+    · split at r
+      · simp only [Option.some.injEq] at r
+        subst r
+        exact h.keep rfl rfl
+      · cases r
+
+theorem Follows.confirm {refusal : Refusal} {x : RecordedEntry} (h : Follows m s)
+    (r : s.confirm refusal x = some t) : Follows m t := by
+  unfold Replayer.confirm at r
+  split at r
+  · split at r
+    · simp only [Option.some.injEq] at r
+      subst r
+      exact h.keep rfl rfl
+    · cases r
+  · cases r
+
+theorem Follows.play {x : RecordedEntry} (h : Follows m s) (r : s.play x = some t) : Follows m t := by
+  unfold Replayer.play at r
+  split at r
+  · exact h.confirm r
+  · cases x with
+    | request step request =>
+      dsimp only at r
+      split at r
+      · cases r
+      · rename_i next reached
+        exact (h.reach reached).request r
+    | answer outcome =>
+      dsimp only at r
+      split at r
+      · cases r
+      · simp only [Option.some.injEq] at r
+        exact r ▸ h.input
+    | input step ingress =>
+      dsimp only at r
+      split at r
+      · cases r
+      · rename_i next reached
+        simp only [Option.some.injEq] at r
+        exact r ▸ (h.reach (reachAsked_some reached)).input
+    | refused refusal => cases r
+    | checkpoint point => exact (h.pass r).1
+    | wave step picks =>
+      dsimp only at r
+      split at r
+      · cases r
+      · rename_i next reached
+        exact (h.reach (reachAsked_some reached)).wave r
+
+theorem Follows.playAll {xs : List RecordedEntry} (h : Follows m s) (r : s.playAll xs = some t) :
+    Follows m t := by
+  induction xs generalizing s with
+  | nil =>
+    simp only [Replayer.playAll, Option.some.injEq] at r
+    exact r ▸ h
+  | cons x xs ih =>
+    simp only [Replayer.playAll] at r
+    split at r
+    · cases r
+    · rename_i next played
+      exact ih (h.play played) r
+
+/-- The actions of a recording lead from its setup to a machine that has taken the number of steps,
+reached the clock and been left in the state that the recording ends with. -/
+theorem expand_ends {r : RecordedRun} {actions : List Action} (h : expand r = some actions) :
+    let m := (Run.actAll { machine := r.machine, events := [] } actions).machine
+    m.stepIndex = r.last.step ∧ m.clock = r.last.clock ∧ m.stop = r.stop := by
+  unfold expand at h
+  split at h
+  · cases h
+  · rename_i s plays
+    have start : Follows r.machine (Replayer.start r.machine) := rfl
+    have follows := start.playAll plays
+    split at h
+    · cases h
+    · rename_i t finished
+      simp only [Option.some.injEq, actionsOnto_eq, List.append_nil] at h
+      unfold Replayer.finish at finished
+      split at finished
+      · cases finished
+      · split at finished
+        · cases finished
+        · rename_i u passed
+          obtain ⟨same, step, clock⟩ := follows.pass passed
+          split at finished
+          · rename_i stop
+            simp only [Option.some.injEq] at finished
+            subst finished
+            dsimp only
+            unfold Follows at same
+            rw [← h, ← same]
+            exact ⟨step, clock, of_decide_eq_true stop⟩
+          · cases finished
+
 end Antiphon
