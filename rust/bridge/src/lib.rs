@@ -38,4 +38,5 @@ mod shape;
 pub mod shrink;
 pub mod theorems;
 pub mod types;
+pub mod verification;
 pub mod waves;

@@ -14,6 +14,7 @@ use crate::compare::{CompareError, Comparison};
 use crate::corpus::CorpusWriter;
 use crate::output::OutputReader;
 use crate::run::{self, ActionOut};
+use crate::verification::{self, write_images};
 
 /// The environment variable that names a program to run Lean files, in place of the one that
 /// `cargo xtask setup` installs.
@@ -27,6 +28,9 @@ const SCHEMA_FILE: &str = "Runtime/Schema.lean";
 
 /// The Lean file that judges certificates.
 const CERTIFICATE_FILE: &str = "Runtime/Certificate.lean";
+
+/// The Lean file that verifies images.
+const VERIFICATION_FILE: &str = "Runtime/Verification.lean";
 
 /// The most actions for one process, unless a single case has more. A process's memory grows with
 /// its input and output.
@@ -79,8 +83,8 @@ pub enum OracleError {
     /// A file for the model cannot be written or read.
     #[error("a file for the oracle cannot be written or read: {0}")]
     Io(#[from] io::Error),
-    /// The model did not judge every claim.
-    #[error("the model judged {got} of {claims} claims")]
+    /// The model did not judge every claim, or did not verify every image.
+    #[error("the model judged {got} of {claims} claims or images")]
     Verdicts {
         /// The claims that it was given.
         claims: usize,
@@ -159,6 +163,27 @@ impl Oracle {
         }
         Err(OracleError::Verdicts {
             claims: claims.len(),
+            got: verdicts.len(),
+        })
+    }
+
+    /// The model's verdict on each image, which is given by its canonical bytes.
+    ///
+    /// # Errors
+    /// When the process cannot be started, fails, or does not verify every image.
+    pub fn verify(&self, images: &[&[u8]]) -> Result<Vec<String>, OracleError> {
+        let folder = tempfile::tempdir()?;
+        let folder = folder.path();
+        let (input, output) = (folder.join("images"), folder.join("verdicts"));
+        let file = BufWriter::new(File::create(&input)?);
+        write_images(file, images.iter().copied())?;
+        self.start(VERIFICATION_FILE, &[&input, &output])?;
+        let verdicts = verification::read_verdicts(BufReader::new(File::open(&output)?))?;
+        if verdicts.len() == images.len() {
+            return Ok(verdicts);
+        }
+        Err(OracleError::Verdicts {
+            claims: images.len(),
             got: verdicts.len(),
         })
     }

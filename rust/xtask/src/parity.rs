@@ -38,9 +38,10 @@ const LONG_DEADLINE: Duration = Duration::from_secs(4 * 60 * 60);
 const ONE_TEST_AT_A_TIME: &str = "--test-threads=1";
 
 /// The programs whose answers are kept, each with the variable that tells the tests its digest.
-const PROGRAMS: [(&str, &str); 2] = [
+const PROGRAMS: [(&str, &str); 3] = [
     ("Runtime/Oracle.lean", "ANTIPHON_ORACLE_DIGEST"),
     ("Runtime/Certificate.lean", "ANTIPHON_CERTIFICATE_DIGEST"),
+    ("Runtime/Verification.lean", "ANTIPHON_VERIFICATION_DIGEST"),
 ];
 
 /// The variable that tells the tests the shard that is asked again.

@@ -7,10 +7,12 @@
 
 mod altered;
 mod assembled;
+mod bent;
 
 mod text;
 mod values;
 mod world;
 
+pub use bent::bent;
 pub(crate) use values::{any_value, of_sort as value_of};
 pub use world::{case, opened, scenario};

@@ -145,6 +145,7 @@ impl Suite {
 /// kept.
 pub(crate) const ORACLE: &str = "ANTIPHON_ORACLE_DIGEST";
 pub(crate) const CERTIFICATE: &str = "ANTIPHON_CERTIFICATE_DIGEST";
+pub(crate) const VERIFICATION: &str = "ANTIPHON_VERIFICATION_DIGEST";
 
 /// Set by `cargo xtask`: the number of the shard whose cases the model is asked again.
 const SHARD_VARIABLE: &str = "ANTIPHON_ORACLE_SHARD";
