@@ -1,6 +1,6 @@
 module
 
-public import Runtime.ProtocolMachine.Safety.Codec
+public import Runtime.ProtocolMachine.Safety.Admission
 public import Runtime.ProtocolMachine.Codec.File
 public import Runtime.ProtocolMachine.Semantics.Resume
 
@@ -9,8 +9,11 @@ public import Runtime.ProtocolMachine.Semantics.Resume
 /-!
 # The program that checks safety certificates
 
-It writes the result of `judge` for each image and certificate, one line each. The theorem
-`judged_sound` in `Proofs/Safety.lean` is about `judge`.
+It writes the result of `judge` for each image and certificate, one line each. For an accepted
+certificate, the line also has the buffers that it covers, and whether it admits the image to
+machines with buffers one smaller than the certificate's, equal, and one larger. The theorems
+`judged_sound` in `Proofs/Safety.lean` and `judged_admission` in `Proofs/Safety/Admission.lean` are
+about these results.
 -/
 
 namespace Antiphon
@@ -29,6 +32,35 @@ def Judged.words : Judged → String
   | .noCertificate => "refused: these bytes are no certificate"
   | .examined verdict => verdict.words
 
+/-- The text of a coverage. -/
+def Coverage.words : Coverage → String
+  | .exactly bound index role => "buffers of " ++ Nat.repr bound ++ ": role " ++ Nat.repr role ++
+    " waits for room in configuration " ++ Nat.repr index
+  | .atLeast bound => "buffers of at least " ++ Nat.repr bound
+
+/-- The text of an admission, or of its refusal. -/
+def admissionWords : Except NotAdmitted Admission → String
+  | .ok admission => match admission.way with
+    | .sameBound => "same bound"
+    | .room => "room"
+  | .error (.certificate verdict) => verdict.words
+  | .error (.smallerBuffers _) => "smaller"
+  | .error (.noRoom _ _ _) => "no room"
+
+/-- The text of the admissions to machines with buffers near the coverage's bound. -/
+def Coverage.admissions (coverage : Coverage) : String :=
+  "admission with one less: " ++ admissionWords (coverage.admit (coverage.bound - 1)) ++
+    ", equal: " ++ admissionWords (coverage.admit coverage.bound) ++
+    ", one more: " ++ admissionWords (coverage.admit (coverage.bound + 1))
+
+/-- Judges a claim and returns the text. -/
+def claimWords (image certificate : Bytes) : String :=
+  match judge image certificate with
+  | .examined .accepted => match judgeCoverage image certificate with
+    | none => Verdict.words .accepted
+    | some coverage => Verdict.words .accepted ++ " for " ++ coverage.words ++ "; " ++ coverage.admissions
+  | judged => judged.words
+
 /-- The first item of a file of claims. After it, images and certificates alternate, each as a byte
 string. -/
 def claimsTag : Bytes := encText (ascii "antiphon.claims.v1" []) []
@@ -45,7 +77,7 @@ def judgeClaims (b : ByteArray) (out : IO.FS.Handle) : Nat → Nat → IO Unit
       | some (image, n) => match stringAt b (image + n) with
         | none => throw (IO.userError "an image has no certificate behind it")
         | some (certificate, m) => do
-          out.putStr ((judge (sliceOnto b image n []) (sliceOnto b certificate m [])).words ++ "\n")
+          out.putStr (claimWords (sliceOnto b image n []) (sliceOnto b certificate m []) ++ "\n")
           judgeClaims b out fuel (certificate + m)
 
 end Antiphon
@@ -69,7 +101,7 @@ public def main (args : List String) : IO Unit :=
     let image ← IO.FS.readBinFile image
     let certificate ← IO.FS.readBinFile certificate
     let out ← IO.FS.Handle.mk verdict .write
-    let judged := judge (sliceOnto image 0 image.size []) (sliceOnto certificate 0 certificate.size [])
-    out.putStr (judged.words ++ "\ncomplete\n")
+    let words := claimWords (sliceOnto image 0 image.size []) (sliceOnto certificate 0 certificate.size [])
+    out.putStr (words ++ "\ncomplete\n")
     out.flush
   | _ => throw (IO.userError "usage: Certificate.lean CLAIMS VERDICTS or Certificate.lean IMAGE CERTIFICATE VERDICT")

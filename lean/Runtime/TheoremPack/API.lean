@@ -5,7 +5,7 @@ public import Runtime.Proofs.Concurrency.Picks
 public import Runtime.Proofs.Schedule.Steps
 public import Runtime.Proofs.Scheduler.Runs
 public import Runtime.Proofs.Session
-public import Runtime.Proofs.Safety.Runs
+public import Runtime.Proofs.Safety.Admission
 public import Runtime.Proofs.Replay
 public import Runtime.Proofs.Effects
 public import Runtime.Proofs.Codec
@@ -73,12 +73,15 @@ example := @buffers_bounded
 example := @payload_sorts
 
 /-! Safety certificates: an image with an accepted certificate is safe, and so are its sessions;
-also with larger buffers if no role waits for room. -/
+also with larger buffers if no role waits for room. Admission tests exactly this. -/
 
 example := @safety_certificate_sound
 example := @certified_sessions_safe
 example := @certified_safe_larger_buffers
 example := @certified_sessions_safe_larger_buffers
+example := @admitRun_iff
+example := @admitted_sessions_safe
+example := @judged_admission
 
 /-! Replay: replaying a recording reproduces the run, and an accepted recording has only requests
 that the machine issues. -/

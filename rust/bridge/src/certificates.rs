@@ -1,8 +1,9 @@
-//! Safety certificates: compares the compiler's checker with the model's, which is proved sound.
+//! Safety certificates: compares the machine's checker with the model's, which is proved sound.
 //!
 //! A [`Claim`] is the bytes of an image and of its certificate. [`Claim::verdict`] returns the
-//! verdict of the compiler's checker, and [`Oracle::judge`](crate::oracle::Oracle::judge) that of
-//! the model's. Equal verdicts have equal texts.
+//! verdict of the machine's checker, and [`Oracle::judge`](crate::oracle::Oracle::judge) that of
+//! the model's. Equal verdicts have equal texts. The verdict on an accepted claim has the buffers
+//! that the certificate covers, and to which machines it admits the image.
 
 use std::fmt;
 use std::io::{self, BufRead, Write};
@@ -10,8 +11,11 @@ use std::str::FromStr;
 
 use antiphon_codec::{Encoder, Limits};
 use antiphon_language::automaton::LocalAutomaton;
-use antiphon_language::safety::{self, CertificateError, Safety, SafetyCertificate, explore};
+use antiphon_language::safety::{self, Safety, explore};
 use antiphon_machine::bounds::IMAGE_LEN_MAX;
+use antiphon_machine::safety::{
+    Admission, AdmissionError, CertificateError, Coverage, SafetyCertificate, Way,
+};
 use antiphon_machine::{Canonical, CodeImage, RoleId, VerifiedImage};
 
 /// The text at the start of a file of claims.
@@ -30,10 +34,10 @@ pub struct Claim {
 }
 
 /// A checker's verdict on a claim.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Verdict {
-    /// The image is safe.
-    Accepted,
+    /// The image is safe on machines with these buffers.
+    Accepted(Covered),
     /// The image's bytes cannot be read as an image.
     NoImage,
     /// The certificate's bytes cannot be read as a certificate.
@@ -48,10 +52,135 @@ pub enum Verdict {
     Leak(usize),
 }
 
+/// The buffers that a certificate covers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Covered {
+    /// The smallest size of buffers that is covered.
+    pub bound: u32,
+    /// The first configuration, counted from 0, in which a role waits for room, and the first such
+    /// role there. `None` if all larger buffers are covered.
+    pub full: Option<(usize, u16)>,
+    /// Whether machines with buffers of `bound - 1`, `bound` and `bound + 1` messages admit the
+    /// image.
+    pub admitted: [Admitted; 3],
+}
+
+/// Whether a machine admits an image with a certificate that the checker accepts, and why.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Admitted {
+    /// Yes: its buffers have the certificate's size.
+    SameBound,
+    /// Yes: its buffers are larger, and no role waits for room.
+    Room,
+    /// No: its buffers are smaller.
+    Smaller,
+    /// No: its buffers are larger, and a role waits for room.
+    NoRoom,
+}
+
+impl Admitted {
+    const ALL: [Admitted; 4] = [
+        Admitted::SameBound,
+        Admitted::Room,
+        Admitted::Smaller,
+        Admitted::NoRoom,
+    ];
+
+    /// Whether the machine's rules admit the image to a machine with these buffers. `None` for a
+    /// refusal that does not depend on the buffers, which [`Admission::of`] never returns.
+    fn of(coverage: Coverage, buffer_len_max: u32) -> Option<Admitted> {
+        match Admission::of(coverage, buffer_len_max) {
+            Ok(admission) => Some(match admission.way {
+                Way::SameBound => Admitted::SameBound,
+                Way::Room => Admitted::Room,
+            }),
+            Err(AdmissionError::SmallerBuffers { .. }) => Some(Admitted::Smaller),
+            Err(AdmissionError::NoRoom { .. }) => Some(Admitted::NoRoom),
+            Err(AdmissionError::Certificate(_) | AdmissionError::Refused(_)) => None,
+        }
+    }
+
+    fn text(self) -> &'static str {
+        match self {
+            Admitted::SameBound => "same bound",
+            Admitted::Room => "room",
+            Admitted::Smaller => "smaller",
+            Admitted::NoRoom => "no room",
+        }
+    }
+
+    fn parse(text: &str) -> Option<Admitted> {
+        Admitted::ALL
+            .into_iter()
+            .find(|admitted| admitted.text() == text)
+    }
+}
+
+impl Covered {
+    /// What the machine's checker found. `None` if the rules of admission fail, which
+    /// [`Admission::of`] excludes.
+    pub fn of(coverage: Coverage) -> Option<Covered> {
+        let bound = coverage.bound();
+        let full = match coverage {
+            Coverage::Exactly { full, .. } => Some((full.configuration, full.waiting.role.0)),
+            Coverage::AtLeast { .. } => None,
+        };
+        let at = |buffer_len_max| Admitted::of(coverage, buffer_len_max);
+        Some(Covered {
+            bound,
+            full,
+            admitted: [at(bound.saturating_sub(1))?, at(bound)?, at(bound + 1)?],
+        })
+    }
+
+    /// Reads the text of [`Verdict::Accepted`].
+    fn parse(text: &str) -> Option<Covered> {
+        let text = text.strip_prefix("accepted for buffers of ")?;
+        let (buffers, admitted) = text.split_once("; admission with one less: ")?;
+        let (bound, full) = match buffers.strip_prefix("at least ") {
+            Some(bound) => (bound, None),
+            None => {
+                let (bound, full) = buffers.split_once(": role ")?;
+                let (role, index) = full.split_once(" waits for room in configuration ")?;
+                (bound, Some((index.parse().ok()?, role.parse().ok()?)))
+            }
+        };
+        let (less, admitted) = admitted.split_once(", equal: ")?;
+        let (equal, more) = admitted.split_once(", one more: ")?;
+        Some(Covered {
+            bound: bound.parse().ok()?,
+            full,
+            admitted: [
+                Admitted::parse(less)?,
+                Admitted::parse(equal)?,
+                Admitted::parse(more)?,
+            ],
+        })
+    }
+}
+
+impl fmt::Display for Covered {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let bound = self.bound;
+        match self.full {
+            Some((index, role)) => write!(
+                f,
+                "buffers of {bound}: role {role} waits for room in configuration {index}"
+            )?,
+            None => write!(f, "buffers of at least {bound}")?,
+        }
+        let [less, equal, more] = self.admitted.map(Admitted::text);
+        write!(
+            f,
+            "; admission with one less: {less}, equal: {equal}, one more: {more}"
+        )
+    }
+}
+
 impl fmt::Display for Verdict {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
-            Verdict::Accepted => f.write_str("accepted"),
+            Verdict::Accepted(covered) => write!(f, "accepted for {covered}"),
             Verdict::NoImage => f.write_str("refused: these bytes are no image"),
             Verdict::NoCertificate => f.write_str("refused: these bytes are no certificate"),
             Verdict::Foreign(n) => {
@@ -86,7 +215,6 @@ impl FromStr for Verdict {
         let digits = parts.find(|part| !part.is_empty());
         let n = digits.and_then(|digits| digits.parse().ok()).unwrap_or(0);
         let all = [
-            Verdict::Accepted,
             Verdict::NoImage,
             Verdict::NoCertificate,
             Verdict::Foreign(n),
@@ -94,7 +222,9 @@ impl FromStr for Verdict {
             Verdict::Bad(n),
             Verdict::Leak(n),
         ];
-        let found = all.into_iter().find(|verdict| verdict.to_string() == text);
+        let accepted = Covered::parse(text).map(Verdict::Accepted);
+        let mut all = all.into_iter().chain(accepted);
+        let found = all.find(|verdict| verdict.to_string() == text);
         found.ok_or_else(|| UnknownVerdict {
             got: text.to_owned(),
         })
@@ -110,7 +240,7 @@ impl Claim {
         }
     }
 
-    /// The verdict of the compiler's checker. `None` if the image does not verify: this checker
+    /// The verdict of the machine's checker. `None` if the image does not verify: this checker
     /// needs a verified image, while the model's judges any.
     pub fn verdict(&self) -> Option<Verdict> {
         let limits = Limits {
@@ -123,13 +253,14 @@ impl Claim {
         };
         let image = image.verify().ok()?;
         let certificate = SafetyCertificate::decode(&self.certificate);
-        let checked = certificate.and_then(|certificate| certificate.check_image(&image));
+        let checked = certificate.and_then(|certificate| certificate.check(&image));
         Some(match checked {
-            Ok(()) => Verdict::Accepted,
+            Ok(coverage) => Verdict::Accepted(Covered::of(coverage)?),
             Err(
                 CertificateError::Decode(_)
                 | CertificateError::Malformed { .. }
-                | CertificateError::Format { .. },
+                | CertificateError::Format { .. }
+                | CertificateError::TooLarge { .. },
             ) => Verdict::NoCertificate,
             Err(CertificateError::Foreign { index }) => Verdict::Foreign(index),
             Err(CertificateError::NoStart) => Verdict::NoStart,
@@ -202,7 +333,12 @@ mod tests {
     #[test]
     fn a_sample_is_accepted_and_cut_off_bytes_are_refused() {
         let good = claim();
-        assert_eq!(good.verdict(), Some(Verdict::Accepted));
+        let accepted = good.verdict().expect("it verifies");
+        assert_eq!(
+            accepted.to_string(),
+            "accepted for buffers of at least 2; admission with one less: smaller, equal: same \
+             bound, one more: room"
+        );
         let mut cut = good.clone();
         cut.certificate.pop();
         assert_eq!(cut.verdict(), Some(Verdict::NoCertificate));
@@ -227,8 +363,19 @@ mod tests {
 
     #[test]
     fn verdicts_are_read_as_they_are_printed() {
+        let room = Covered {
+            bound: 2,
+            full: None,
+            admitted: [Admitted::Smaller, Admitted::SameBound, Admitted::Room],
+        };
+        let full = Covered {
+            bound: 255,
+            full: Some((17, 3)),
+            admitted: [Admitted::Smaller, Admitted::SameBound, Admitted::NoRoom],
+        };
         let verdicts = vec![
-            Verdict::Accepted,
+            Verdict::Accepted(room),
+            Verdict::Accepted(full),
             Verdict::NoImage,
             Verdict::NoCertificate,
             Verdict::Foreign(0),
@@ -239,7 +386,7 @@ mod tests {
         let lines: String = verdicts.iter().map(|line| format!("{line}\n")).collect();
         let read = read_verdicts(format!("{lines}complete\n").as_bytes());
         assert_eq!(read.expect("a complete file"), verdicts);
-        let read = read_verdicts(&b"accepted\nrefused: x\ncomplete\n"[..]);
+        let read = read_verdicts(&b"refused: x\ncomplete\n"[..]);
         let error = read.expect_err("not a verdict").to_string();
         assert_eq!(error, "expected a verdict, got `refused: x`");
     }

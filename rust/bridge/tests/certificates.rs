@@ -1,6 +1,8 @@
-//! The compiler's certificate checker against the model's, which is proved sound. The model must
+//! The machine's certificate checker against the model's, which is proved sound. The model must
 //! accept every certificate that the compiler makes, and both checkers must give the same verdict
-//! on certificates that were tampered with. The test fails if Lean is not installed.
+//! on certificates that were tampered with. On accepted certificates they must agree on the buffers
+//! that are covered, and on the machines that admit the image. The test fails if Lean is not
+//! installed.
 #![allow(clippy::print_stdout, reason = "a successful run prints its figures")]
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -15,9 +17,10 @@ use antiphon_bridge::certificates::{Claim, Verdict, certify};
 use antiphon_bridge::random;
 use antiphon_bridge::scope::Part;
 use antiphon_codec::{Decoder, Encoder};
-use antiphon_language::safety::{CERTIFICATE_LEN_MAX, Limits, SafetyCertificate};
+use antiphon_language::safety::Limits;
 use antiphon_language::source::Source;
 use antiphon_language::{LoadError, Loader, compile_source};
+use antiphon_machine::safety::{CERTIFICATE_LEN_MAX, NO_LABEL, SafetyCertificate};
 use antiphon_machine::{Canonical, CodeImage, VerifiedImage, sample};
 
 mod common;
@@ -39,9 +42,6 @@ const CROSSED_ONE_IN: usize = 40;
 /// The most input of one process, whose memory grows with what it has read.
 const BYTES_PER_PROCESS: usize = 1 << 20;
 const CLAIMS_PER_PROCESS: usize = 1_000;
-
-/// Stands for an empty place of a buffer.
-const NONE: u16 = u16::MAX;
 
 fn root() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
@@ -403,7 +403,7 @@ impl Tamperer<'_> {
 
     fn is_start(&self, row: &[u16]) -> bool {
         let (states, labels) = row.split_at(self.made.roles);
-        states.iter().all(|state| *state == 0) && labels.iter().all(|label| *label == NONE)
+        states.iter().all(|state| *state == 0) && labels.iter().all(|label| *label == NO_LABEL)
     }
 
     fn rows(&mut self) {
@@ -424,9 +424,9 @@ impl Tamperer<'_> {
 
         let row = self.below(rows.len());
         let mut foreign = rows.clone();
-        foreign[row][0] = NONE - 1;
+        foreign[row][0] = NO_LABEL - 1;
         self.add(Tampering::Foreign, self.whole.sorted(foreign).write(0));
-        let longer = rows.iter().map(|row| [&row[..], &[NONE]].concat());
+        let longer = rows.iter().map(|row| [&row[..], &[NO_LABEL]].concat());
         let longer = self.whole.sorted(longer.collect());
         self.add(Tampering::Foreign, longer.write(0));
         let shorter = rows.iter().map(|row| row[..row.len() - 1].to_vec());
@@ -434,7 +434,7 @@ impl Tamperer<'_> {
         self.add(Tampering::Foreign, shorter.write(0));
         if self.whole.bound >= 2 && rows[0].len() > self.made.roles {
             let mut gap = rows.clone();
-            gap[row][self.made.roles] = NONE;
+            gap[row][self.made.roles] = NO_LABEL;
             gap[row][self.made.roles + 1] = 0;
             self.add(Tampering::Foreign, self.whole.sorted(gap).write(0));
         }
@@ -538,7 +538,7 @@ impl Question {
         output_digest(&parts.concat())
     }
 
-    /// The digest of the compiler's verdict as the model would write it.
+    /// The digest of the machine's verdict as the model would write it.
     fn verdict(&self) -> Digest {
         let verdict = self.claim.verdict().map(|verdict| verdict.to_string());
         output_digest(verdict.unwrap_or_default().as_bytes())
@@ -553,6 +553,8 @@ struct Judged {
     verdicts: BTreeMap<&'static str, u64>,
     /// The numbers of accepted and refused claims, by change.
     tampered: BTreeMap<Tampering, [u64; 2]>,
+    /// The numbers of accepted claims by whether larger buffers are covered.
+    covered: BTreeMap<bool, u64>,
     differences: Vec<String>,
 }
 
@@ -562,10 +564,13 @@ impl Judged {
         let verdict = question.claim.verdict();
         let verdict = verdict.expect("every readable image verifies");
         if model != verdict {
-            let difference = format!("{name}: the compiler says {verdict}, the model {model}");
+            let difference = format!("{name}: the machine says {verdict}, the model {model}");
             self.differences.push(difference);
         }
-        let is_accepted = model == Verdict::Accepted;
+        let is_accepted = matches!(model, Verdict::Accepted(_));
+        if let Verdict::Accepted(covered) = model {
+            *self.covered.entry(covered.full.is_none()).or_default() += 1;
+        }
         assert!(tampering != Tampering::No || is_accepted, "{name}: {model}");
         assert!(!tampering.is_fatal() || !is_accepted, "{name}: accepted");
         let column = usize::from(!is_accepted);
@@ -582,6 +587,15 @@ impl Judged {
         for (tampering, [accepted, refused]) in &self.tampered {
             println!("{tampering:?}: {accepted} accepted, {refused} refused");
         }
+        for (larger, accepted) in &self.covered {
+            let what = if *larger { "at least" } else { "exactly" };
+            println!("buffers of {what} the bound: {accepted}");
+            assert!(
+                *accepted >= 50,
+                "few accepted certificates cover {what} the bound"
+            );
+        }
+        assert_eq!(self.covered.len(), 2, "both kinds of coverage occur");
         for difference in self.differences.iter().take(10) {
             println!("{difference}");
         }
@@ -601,7 +615,7 @@ impl Judged {
 
 fn kind(verdict: Verdict) -> &'static str {
     match verdict {
-        Verdict::Accepted => "accepted",
+        Verdict::Accepted(_) => "accepted",
         Verdict::NoImage => "no image",
         Verdict::NoCertificate => "no certificate",
         Verdict::Foreign(_) => "foreign",

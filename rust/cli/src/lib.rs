@@ -34,6 +34,7 @@ mod replace;
 mod report;
 mod row_printer;
 mod rows;
+mod safety;
 mod same_file;
 mod script;
 mod standard;
@@ -85,8 +86,11 @@ fn report(problem: &Problem, command: &Command, output: &Output) -> Exit {
     if exit == Exit::Done {
         return exit;
     }
-    let recorded = Recorded::of(problem);
-    output.failure(&filter::lines(&problem.to_string()), exit, recorded);
+    let (message, recorded) = (filter::lines(&problem.to_string()), Recorded::of(problem));
+    match problem.admission() {
+        Some(facts) => output.refusal(&message, exit, facts),
+        None => output.failure(&message, exit, recorded),
+    }
     exit
 }
 

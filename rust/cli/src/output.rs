@@ -8,7 +8,7 @@ use std::time::Duration;
 use anstream::ColorChoice;
 use anstyle::{AnsiColor, Style};
 use serde::Serialize;
-use serde_json::json;
+use serde_json::{Value, json};
 
 use crate::args::{Color, StyleArgs};
 use crate::exit::Exit;
@@ -105,6 +105,17 @@ impl Output {
         if self.json {
             let mut document = json!({ "error": message, "code": exit.code() });
             recorded.mark(&mut document);
+            // If this cannot be written either, only the exit code reports the failure.
+            let _ = self.document(&document);
+        }
+    }
+
+    /// As [`failure`](Self::failure), for an image that is not admitted to a machine, which is
+    /// found before a recording begins. `facts` are the reason, for programs.
+    pub(crate) fn refusal(&self, message: &str, exit: Exit, facts: &Value) {
+        self.error(message);
+        if self.json {
+            let document = json!({ "error": message, "code": exit.code(), "admission": facts });
             // If this cannot be written either, only the exit code reports the failure.
             let _ = self.document(&document);
         }

@@ -10,9 +10,8 @@ use antiphon_bridge::recording::RecordingError as CaseError;
 use antiphon_guest::agent::AgentError;
 use antiphon_guest::driver::OpenError as SessionOpenError;
 use antiphon_guest::transport::TransportError;
-use antiphon_language::global::CheckedProtocol;
-use antiphon_language::safety::CertificateError;
 use antiphon_machine::bounds::WAVE_STEPS_MAX;
+use antiphon_machine::safety::CertificateError;
 use antiphon_machine::threaded::DriverError;
 use antiphon_machine::{ReadError, Refusal, VerifyError};
 use antiphon_record::{CheckpointError, OpenError, RecordError, ReplayError, Tail};
@@ -22,6 +21,7 @@ use crate::filter::{self, quoted};
 use crate::host::support::UnsupportedProtocol;
 use crate::last_failure::LastFailure;
 use crate::output::Output;
+use crate::safety::NotAdmitted;
 use crate::script::ScriptError;
 use crate::tail;
 
@@ -156,6 +156,17 @@ pub(crate) enum InputError {
         path: PathBuf,
         error: CertificateError,
     },
+    /// The compiler made this certificate itself.
+    #[error(
+        "the certificate that was made for `{protocol}` does not hold, which is a defect of this \
+         program: {error}"
+    )]
+    OwnCertificate {
+        protocol: String,
+        error: CertificateError,
+    },
+    #[error(transparent)]
+    NotAdmitted(#[from] NotAdmitted),
     /// One line per error, each with its location.
     #[error("{report}")]
     Script { report: String },
@@ -401,6 +412,14 @@ impl Problem {
         }
     }
 
+    /// Why the image was not admitted to the machine, if that is the problem.
+    pub(crate) fn admission(&self) -> Option<&serde_json::Value> {
+        match self {
+            Problem::Input(InputError::NotAdmitted(refused)) => Some(refused.facts()),
+            _ => None,
+        }
+    }
+
     /// The exit code.
     pub(crate) fn exit(&self) -> Exit {
         match self {
@@ -419,10 +438,14 @@ impl Problem {
 
 impl UsageError {
     /// The error of a role that the protocol does not have.
-    pub(crate) fn no_such_role(protocol: &CheckedProtocol, got: &str) -> UsageError {
-        let known = protocol.roles().iter().map(|role| format!("`{role}`"));
+    pub(crate) fn no_such_role<'r>(
+        protocol: &str,
+        roles: impl IntoIterator<Item = &'r String>,
+        got: &str,
+    ) -> UsageError {
+        let known = roles.into_iter().map(|role| format!("`{role}`"));
         UsageError::NoSuchRole {
-            protocol: protocol.name().to_owned(),
+            protocol: protocol.to_owned(),
             got: got.to_owned(),
             known: known.collect::<Vec<_>>().join(", "),
         }
@@ -444,6 +467,12 @@ impl UsageError {
 }
 
 impl InputError {
+    /// The error of a certificate file that cannot be read, or does not belong to the image.
+    pub(crate) fn certificate(path: &Path, error: CertificateError) -> InputError {
+        let path = path.to_owned();
+        InputError::Certificate { path, error }
+    }
+
     /// The errors of a script, one in each line.
     pub(crate) fn script(errors: Vec<ScriptError>) -> InputError {
         let lines: Vec<String> = errors.iter().map(ToString::to_string).collect();
@@ -461,8 +490,10 @@ impl InputError {
             | InputError::SourceForImage { .. }
             | InputError::Uncertified { .. }
             | InputError::Certificate { .. }
+            | InputError::NotAdmitted(_)
             | InputError::Script { .. } => Exit::No,
-            InputError::TooLong { .. }
+            InputError::OwnCertificate { .. }
+            | InputError::TooLong { .. }
             | InputError::NotText { .. }
             | InputError::NotAFile { .. }
             | InputError::StandardInput { .. } => Exit::Failed,

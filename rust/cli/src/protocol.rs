@@ -10,6 +10,7 @@ use antiphon_language::safety::Limits;
 use antiphon_language::source::{FileId, SOURCE_LEN_MAX, Source, Sources};
 use antiphon_language::{Checked, Loader, Modules, check, decode};
 use antiphon_machine::VerifiedImage;
+use antiphon_machine::safety::Coverage;
 
 use crate::args::RecordArgs;
 use crate::problem::{InputError, Problem, UsageError};
@@ -148,6 +149,19 @@ impl Protocol {
     pub(crate) fn image(&self) -> Result<Arc<VerifiedImage>, Problem> {
         let image = self.compiled.image.clone();
         Ok(Arc::new(image.verify()?))
+    }
+
+    /// The buffers that the protocol's certificate covers, or `None` if it has no certificate. The
+    /// certificate is checked, so this does not rely on the exploration.
+    pub(crate) fn coverage(&self, image: &VerifiedImage) -> Result<Option<Coverage>, Problem> {
+        let Some(certificate) = &self.compiled.certificate else {
+            return Ok(None);
+        };
+        let checked = certificate.check(image).map_err(|error| {
+            let protocol = self.checked.name().to_owned();
+            InputError::OwnCertificate { protocol, error }
+        })?;
+        Ok(Some(checked))
     }
 
     /// The number of global configurations that the safety check visited, or `None` if it exceeded

@@ -202,16 +202,16 @@ impl Sink for Recording {
     }
 }
 
-/// Makes the header of a recording.
+/// Makes the header of a recording. An image has no source.
 pub(crate) fn header(
     config: &ProtocolMachineConfig,
-    source: &str,
+    source: Option<&str>,
     notes: Vec<(String, String)>,
 ) -> Header {
     Header {
         tool: TOOL.to_owned(),
         config: config.clone(),
-        source: Some(source.to_owned()),
+        source: source.map(str::to_owned),
         notes,
     }
 }

@@ -35,6 +35,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
+use antiphon_machine::safety::{Admission, Evidence, admit};
 use antiphon_machine::{
     EffectHandler, Ingress, Phase, ProtocolMachine, ProtocolMachineConfig, ProtocolMachineKernel,
     Rest, RoleId, SessionId, Sink, VerifiedImage,
@@ -161,7 +162,8 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
         GuestId(guests.len() - 1)
     }
 
-    /// Opens a session.
+    /// Opens a session. Whether the image's roles fit together is not checked; see
+    /// [`open_admitted`](Self::open_admitted).
     ///
     /// # Errors
     /// If the protocol does not have a name, a name is bound to two guests, a role of a guest would
@@ -198,6 +200,23 @@ impl<A: EffectHandler, S: Sink> Driver<A, S> {
             .interfaces
             .extend(interfaces.map(|(row, guest)| ((session, row), guest)));
         Ok(session)
+    }
+
+    /// As [`open`](Self::open), if the evidence shows that the image is safe on a machine with this
+    /// driver's configuration.
+    ///
+    /// # Errors
+    /// As [`open`](Self::open), and [`OpenError::NotAdmitted`].
+    pub fn open_admitted(
+        &mut self,
+        image: &Arc<VerifiedImage>,
+        owner: &str,
+        guests: &Guests,
+        evidence: Evidence<'_>,
+    ) -> Result<(SessionId, Admission), OpenError> {
+        let config = self.machine.kernel().config();
+        let admission = admit(config, image, evidence).map_err(OpenError::NotAdmitted)?;
+        Ok((self.open(image, owner, guests)?, admission))
     }
 
     /// The binding of each guest.

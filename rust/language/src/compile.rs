@@ -9,6 +9,7 @@
 //! ends with an `Offer` of only its own arm, so a payload is requested only when it will be sent. A
 //! call that fails with `else label` sets the decision to that label and jumps to its arm.
 
+use antiphon_machine::safety::SafetyCertificate;
 use antiphon_machine::{CodeImage, LabelId, Program, Role, RoleId, Value};
 
 use crate::automaton::{Action, LocalAutomaton, LocalBranch, LocalKind, Operand, Origin};
@@ -19,7 +20,7 @@ use crate::global::{CheckedProtocol, VarId};
 use crate::module::Modules;
 use crate::project::{PLACES_MAX, project_all};
 use crate::resources::{ResourceError, allocate, check_tables};
-use crate::safety::{Limits, Safety, SafetyCertificate, explore};
+use crate::safety::{Limits, Safety, explore};
 
 mod code;
 mod tables;

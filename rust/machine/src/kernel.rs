@@ -24,6 +24,7 @@ use crate::ids::{CoroutineId, EffectId, Pick, SessionId};
 use crate::input::{Ingress, Rest, Resumed, Step, Taken, Turn, Wait};
 use crate::outcome::Outcome;
 use crate::queue::ReadyQueue;
+use crate::safety::{Admission, AdmissionError, Evidence, admit};
 use crate::schedule::{self, Driver, Run};
 use crate::session::{Coroutine, Phase, Session, Status};
 use crate::sink::{Observation, Sink};
@@ -129,10 +130,28 @@ impl ProtocolMachineKernel {
 
     /// Makes an image known, so that sessions can be opened with it. Images are identified by
     /// content: loading an equal one again does nothing. Linear in the images.
+    ///
+    /// Whether the image's roles fit together is not checked; see
+    /// [`load_admitted`](Self::load_admitted).
     pub fn load(&mut self, image: &Arc<VerifiedImage>) {
         if self.image_row(image.digest()).is_none() {
             self.images.push(Arc::clone(image));
         }
+    }
+
+    /// As [`load`](Self::load), if the evidence shows that the image is safe on a machine with this
+    /// configuration ([`safety::admit`](crate::safety::admit)).
+    ///
+    /// # Errors
+    /// The image was not admitted; it was not loaded then.
+    pub fn load_admitted(
+        &mut self,
+        image: &Arc<VerifiedImage>,
+        evidence: Evidence<'_>,
+    ) -> Result<Admission, AdmissionError> {
+        let admission = admit(&self.config, image, evidence)?;
+        self.load(image);
+        Ok(admission)
     }
 
     /// Takes one step of the coroutine that the policy picks, or returns why no coroutine is ready.

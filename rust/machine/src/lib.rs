@@ -40,6 +40,7 @@ mod kernel;
 mod machine;
 mod outcome;
 mod queue;
+pub mod safety;
 pub mod sample;
 mod schedule;
 pub mod schema;

@@ -9,6 +9,7 @@ use crate::ids::{EffectId, SessionId};
 use crate::input::{Ingress, Rest, Resumed, Taken, Turn};
 use crate::kernel::ProtocolMachineKernel;
 use crate::outcome::Reply;
+use crate::safety::{Admission, AdmissionError, Evidence, admit};
 use crate::schedule::Driver;
 use crate::sink::{NoSink, Observation, Sink};
 use crate::verify::VerifiedImage;
@@ -48,7 +49,8 @@ pub enum RoundError {
 
 /// The cooperative machine.
 ///
-/// [`load_choreography`](Self::load_choreography) opens a session. [`run`](Self::run) steps until
+/// [`load_admitted`](Self::load_admitted) opens a session of an image that is shown to be safe, and
+/// [`load_choreography`](Self::load_choreography) one of any image. [`run`](Self::run) steps until
 /// no coroutine is ready, and puts every effect to the handler on the way. When it returns
 /// [`Rest::Idle`], outcomes that the handler deferred ([`Reply::Later`]) are still missing: pass
 /// each to [`ingress`](Self::ingress) as an [`Ingress::Outcome`], report the passing of time with
@@ -102,7 +104,9 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
         }
     }
 
-    /// Makes the image known and opens a session with it.
+    /// Makes the image known and opens a session with it. Whether the image's roles fit together is
+    /// not checked: their session may come to a deadlock, to a message that its receiver cannot
+    /// take, or to one that is never read. [`load_admitted`](Self::load_admitted) excludes these.
     ///
     /// # Errors
     /// A [`Refusal`] when the machine has as many sessions as it may have, or the owner's name is
@@ -113,6 +117,22 @@ impl<H: EffectHandler, S: Sink> ProtocolMachine<H, S> {
         owner: &str,
     ) -> Result<SessionId, Refusal> {
         load(&mut self.kernel, &mut self.sink, image, owner)
+    }
+
+    /// As [`load_choreography`](Self::load_choreography), if the evidence shows that the image is
+    /// safe on a machine with this configuration ([`safety::admit`](crate::safety::admit)).
+    ///
+    /// # Errors
+    /// The image was not admitted and not loaded; or the session was refused, as by
+    /// `load_choreography`.
+    pub fn load_admitted(
+        &mut self,
+        image: &Arc<VerifiedImage>,
+        owner: &str,
+        evidence: Evidence<'_>,
+    ) -> Result<(SessionId, Admission), AdmissionError> {
+        let admission = admit(self.kernel.config(), image, evidence)?;
+        Ok((self.load_choreography(image, owner)?, admission))
     }
 
     /// Takes an input. If it makes the machine repeat a request, the handler is asked before this

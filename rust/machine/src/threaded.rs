@@ -23,6 +23,7 @@ use crate::ids::SessionId;
 use crate::input::{Ingress, Rest, Resumed, Taken, Turn};
 use crate::kernel::ProtocolMachineKernel;
 use crate::machine::{self, KernelMachine, Round, RoundError};
+use crate::safety::{Admission, AdmissionError, Evidence, admit};
 use crate::sink::{NoSink, Sink};
 use crate::verify::VerifiedImage;
 use crate::wave::WaveCertificate;
@@ -123,7 +124,9 @@ impl<H: Handlers, S: Sink> ThreadedProtocolMachine<H, S> {
         self
     }
 
-    /// Makes the image known and opens a session with it.
+    /// Makes the image known and opens a session with it. Whether the image's roles fit together is
+    /// not checked: their session may come to a deadlock, to a message that its receiver cannot
+    /// take, or to one that is never read. [`load_admitted`](Self::load_admitted) excludes these.
     ///
     /// # Errors
     /// A [`Refusal`] when the machine has as many sessions as it may have, or the owner's name is
@@ -134,6 +137,22 @@ impl<H: Handlers, S: Sink> ThreadedProtocolMachine<H, S> {
         owner: &str,
     ) -> Result<SessionId, Refusal> {
         machine::load(&mut self.kernel, &mut self.sink, image, owner)
+    }
+
+    /// As [`load_choreography`](Self::load_choreography), if the evidence shows that the image is
+    /// safe on a machine with this configuration ([`safety::admit`](crate::safety::admit)).
+    ///
+    /// # Errors
+    /// The image was not admitted and not loaded; or the session was refused, as by
+    /// `load_choreography`.
+    pub fn load_admitted(
+        &mut self,
+        image: &Arc<VerifiedImage>,
+        owner: &str,
+        evidence: Evidence<'_>,
+    ) -> Result<(SessionId, Admission), AdmissionError> {
+        let admission = admit(self.kernel.config(), image, evidence)?;
+        Ok((self.load_choreography(image, owner)?, admission))
     }
 
     /// Takes an input. If it makes the machine repeat a request, the handler is asked before this

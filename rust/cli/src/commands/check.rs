@@ -1,13 +1,11 @@
 //! `antiphon check`: checks protocols, and images with their certificates.
 
-use std::fs::File;
-use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use antiphon_bridge::certificates::{Claim, Verdict};
+use antiphon_bridge::certificates::{Claim, Covered, Verdict};
 use antiphon_language::diagnostic::{Json, render_all};
-use antiphon_language::safety::{CERTIFICATE_LEN_MAX, SafetyCertificate};
 use antiphon_machine::Canonical;
+use antiphon_machine::safety::Coverage;
 use clap::Args;
 use serde_json::{Value, json};
 
@@ -18,6 +16,7 @@ use crate::lean::{Lean, Spinner};
 use crate::output::{ERROR, Output, SUCCESS};
 use crate::problem::{InputError, Problem, UsageError};
 use crate::protocol::{Protocol, ProtocolFile};
+use crate::safety::{self, CertificateFile};
 use crate::text;
 
 /// Check protocols: names, shape, projection, safety, bounds
@@ -32,7 +31,8 @@ pub(crate) struct Check {
     /// Protocol files; `-` is standard input. With `--certificate`, one image
     #[arg(required = true)]
     files: Vec<PathBuf>,
-    /// Check that this is a safety certificate of the image. Needs no source and explores nothing
+    /// Check that this is a safety certificate of the image, and for which buffers. Needs no source
+    /// and explores nothing
     #[arg(long, value_name = "FILE")]
     certificate: Option<PathBuf>,
     /// Also run the model's checker, which is proved sound. Needs Lean
@@ -51,12 +51,12 @@ pub(crate) fn run(args: &Check, output: &Output) -> Result<Exit, Problem> {
             exit = Exit::No;
         }
         if output.json {
-            output.document(&document(&file))?;
+            output.document(&document(&file)?)?;
             continue;
         }
         let mut text = render_all(&file.diagnostics, &file.sources, output.diagnostics());
         for protocol in file.protocols.iter().filter(|_| file.is_sound()) {
-            text.push_str(&verdict(&file.name, protocol, output));
+            text.push_str(&verdict(&file.name, protocol, output)?);
         }
         output.print(&text)?;
     }
@@ -80,37 +80,27 @@ fn check_image(args: &Check, path: &Path, output: &Output) -> Result<Exit, Probl
         return Err(not_an_image());
     };
     let image = image.verify()?;
-    let mut bytes = Vec::new();
-    // One byte more than the bound is enough to refuse it.
-    File::open(path)
-        .and_then(|file| {
-            file.take(CERTIFICATE_LEN_MAX as u64 + 1)
-                .read_to_end(&mut bytes)
-        })
-        .map_err(Problem::file("read", path))?;
-    let refused = |error| InputError::Certificate {
-        path: path.to_owned(),
-        error,
-    };
-    let certificate = SafetyCertificate::decode(&bytes).map_err(refused)?;
-    certificate.check_image(&image).map_err(refused)?;
+    let CertificateFile { certificate, bytes } = CertificateFile::read(path)?;
+    let coverage = certificate.check(&image);
+    let coverage = coverage.map_err(|error| InputError::certificate(path, error))?;
     let (name, count) = (&image.image().name, certificate.configurations());
     let (file, bound) = (file.display(), certificate.buffer_bound());
     let model = if args.lean {
         let image = image.image().to_bytes();
         let certificate = bytes;
-        Some(Model::ask(Claim { image, certificate }, output)?)
+        Some(Model::ask(Claim { image, certificate }, coverage, output)?)
     } else {
         None
     };
     let exit = match &model {
-        Some(model) if !model.accepts() => Exit::No,
+        Some(model) if !model.agrees => Exit::No,
         _ => Exit::Done,
     };
     if output.json {
         let found = json!({
             "name": name, "configurations": count, "buffer_bound": bound,
-            "model": model.as_ref().map(|model| model.verdict.to_string()),
+            "buffers": safety::document(coverage, &image),
+            "model": model.as_ref().map(Model::text),
             "lean": model.as_ref().map(|model| &model.lean),
         });
         output.document(&found)?;
@@ -118,12 +108,13 @@ fn check_image(args: &Check, path: &Path, output: &Output) -> Result<Exit, Probl
     }
     let good = output.paint(SUCCESS, "ok");
     output.print(&format!(
-        "{good} {file}: {name}, safe in all {count} configurations of its certificate\n"
+        "{good} {file}: {name}, safe in all {count} configurations of its certificate\n   {}\n",
+        safety::describe(coverage, &image)
     ))?;
     if let Some(model) = &model {
-        let head = output.paint(if model.accepts() { SUCCESS } else { ERROR }, "model");
+        let head = output.paint(if model.agrees { SUCCESS } else { ERROR }, "model");
         let lean = filter::line(&model.lean);
-        output.print(&format!("{head}: {}, by Lean, {lean}\n", model.verdict))?;
+        output.print(&format!("{head}: {}, by Lean, {lean}\n", model.text()))?;
     }
     Ok(exit)
 }
@@ -131,11 +122,13 @@ fn check_image(args: &Check, path: &Path, output: &Output) -> Result<Exit, Probl
 /// The verdict of the model's checker.
 struct Model {
     verdict: Verdict,
+    /// Whether it accepts the certificate for the same buffers.
+    agrees: bool,
     lean: String,
 }
 
 impl Model {
-    fn ask(claim: Claim, output: &Output) -> Result<Model, Problem> {
+    fn ask(claim: Claim, coverage: Coverage, output: &Output) -> Result<Model, Problem> {
         let lean = Lean::find()?;
         let spinner = Spinner::begin(
             output,
@@ -143,46 +136,59 @@ impl Model {
         );
         let verdicts = lean.oracle.judge(&[claim]);
         drop(spinner);
+        let verdict = verdicts?.swap_remove(0);
         Ok(Model {
-            verdict: verdicts?.swap_remove(0),
+            agrees: Covered::of(coverage).map(Verdict::Accepted) == Some(verdict),
+            verdict,
             lean: lean.description,
         })
     }
 
-    fn accepts(&self) -> bool {
-        self.verdict == Verdict::Accepted
+    fn text(&self) -> String {
+        if self.agrees {
+            "accepted".to_owned()
+        } else {
+            self.verdict.to_string()
+        }
     }
 }
 
-fn verdict(file: &str, protocol: &Protocol, output: &Output) -> String {
+fn verdict(file: &str, protocol: &Protocol, output: &Output) -> Result<String, Problem> {
     let (name, roles) = (protocol.checked.name(), protocol.checked.roles().len());
+    let image = protocol.image()?;
     let safety = match protocol.configurations() {
         Some(1) => "safe in its one configuration".to_owned(),
         Some(count) => format!("safe in all {count} configurations"),
         None => "not certified".to_owned(),
     };
-    format!(
-        "{} {file}: {name}, {roles} roles, {safety}\n",
-        output.paint(SUCCESS, "ok")
-    )
+    let good = output.paint(SUCCESS, "ok");
+    let mut text = format!("{good} {file}: {name}, {roles} roles, {safety}\n");
+    if let Some(coverage) = protocol.coverage(&image)? {
+        text += &format!("   {}\n", safety::describe(coverage, &image));
+    }
+    Ok(text)
 }
 
-fn document(file: &ProtocolFile) -> Value {
+fn document(file: &ProtocolFile) -> Result<Value, Problem> {
     let diagnostics = file.diagnostics.iter();
     let diagnostics: Vec<Json<'_>> = diagnostics
         .map(|found| Json::new(found, &file.sources))
         .collect();
-    let protocols = file.protocols.iter().map(|protocol| {
-        json!({
+    let mut protocols = Vec::new();
+    for protocol in &file.protocols {
+        let image = protocol.image()?;
+        let coverage = protocol.coverage(&image)?;
+        protocols.push(json!({
             "name": protocol.checked.name(),
             "roles": protocol.checked.roles(),
             "configurations": protocol.configurations(),
-        })
-    });
-    json!({
+            "buffers": coverage.map(|coverage| safety::document(coverage, &image)),
+        }));
+    }
+    Ok(json!({
         "file": file.name,
         "ok": file.is_sound(),
-        "protocols": protocols.collect::<Vec<_>>(),
+        "protocols": protocols,
         "diagnostics": diagnostics,
-    })
+    }))
 }

@@ -62,7 +62,7 @@ pub(crate) fn run(args: &Cp, output: &Output) -> Result<Exit, Problem> {
     let config = ProtocolMachineConfig::default();
     let mut notes = vec![("command".to_owned(), "cp".to_owned())];
     notes.extend(guest::notes(&args.guest));
-    let header = || header(&config, &plan.protocols(), notes);
+    let header = || header(&config, Some(&plan.protocols()), notes);
     let recording = Recording::begin(&args.recording, header, output)?;
     let mut driver = Driver::new(
         config,

@@ -26,9 +26,10 @@ use crate::host::{CommandEnd, FORWARDED, Host, Job, OWNER, forwards};
 use crate::interrupt::on_signals;
 use crate::last_failure::LastFailure;
 use crate::output::{self, Output, REPORT_TIMEOUT};
-use crate::problem::{Problem, SystemError, UsageError};
+use crate::problem::{InputError, Problem, SystemError, UsageError};
 use crate::protocol::{Protocol, ProtocolFile};
 use crate::recording::{Recording, header};
+use crate::safety::{NotAdmitted, check_admission};
 use crate::streams::{OutputFormat, Stream};
 use crate::timeline::GUEST_ROLES_NOTE;
 
@@ -51,7 +52,8 @@ Examples:
 
 Exit codes of its own, in addition to the guest command's:
   124  the deadline passed
-  125  the session failed: no agent, agent lost, protocol broken, recording not written
+  125  the session failed: no agent, agent lost, protocol broken, recording not written; or
+       `--require-safe` refused the protocol
   126  the command was found but could not be run
   127  the command was not found")]
 pub(crate) struct Exec {
@@ -62,6 +64,9 @@ pub(crate) struct Exec {
     /// The protocol of the session, instead of the shipped `guest_exec.anti`
     #[arg(long, value_name = "FILE")]
     protocol: Option<PathBuf>,
+    /// Refuse to run unless the protocol is proved safe on this machine, with its size of buffers
+    #[arg(long)]
+    require_safe: bool,
     /// Kill the command after SECONDS
     #[arg(long, value_name = "SECONDS")]
     deadline: Option<Seconds>,
@@ -124,12 +129,15 @@ pub(crate) fn run(args: &Exec, output: &Output) -> Result<Exit, Problem> {
         let protocol = protocol.checked.name().to_owned();
         return Err(UnsupportedProtocol::NoSignal { protocol }.into());
     }
+    let config = ProtocolMachineConfig::default();
     // Checked before an agent is started and a recording is created.
+    if args.require_safe {
+        check_safety(&protocol, &config, &image)?;
+    }
     let host = Host::new(job(args), &image, &GUEST_ROLES)?;
     Binding::named(&image, guest_roles(&image), guest_interfaces(&image))?;
     let link = guest::open(&args.guest)?;
-    let config = ProtocolMachineConfig::default();
-    let header = || header(&config, &protocol.text, notes(args, &image));
+    let header = || header(&config, Some(&protocol.text), notes(args, &image));
     let mut recording = Recording::begin(&args.recording, header, output)?;
     if let Some(recording) = &mut recording {
         let host = host.clone();
@@ -196,6 +204,23 @@ fn guest_interfaces(image: &VerifiedImage) -> impl Iterator<Item = &str> {
     let names = names.map(|interface| interface.name.as_str());
     names.filter(|name| *name != "host")
 }
+
+/// Refuses a protocol that is not proved safe on this machine.
+fn check_safety(
+    protocol: &Protocol,
+    config: &ProtocolMachineConfig,
+    image: &VerifiedImage,
+) -> Result<(), Problem> {
+    let coverage = protocol.coverage(image)?;
+    coverage
+        .ok_or_else(|| NotAdmitted::uncertified(protocol.checked.name(), REMEDY))
+        .and_then(|coverage| check_admission(config, image, coverage, REMEDY))
+        .map_err(InputError::NotAdmitted)?;
+    Ok(())
+}
+
+/// What to do with a protocol that is not admitted.
+const REMEDY: &str = "Leave out `--require-safe` to run it without this proof";
 
 fn protocol(args: &Exec) -> Result<Protocol, Problem> {
     let file = match &args.protocol {

@@ -81,5 +81,5 @@ fn automata<'p>(
         .and_then(|row| all.get(row));
     found
         .map(|automaton| vec![automaton])
-        .ok_or_else(|| UsageError::no_such_role(&protocol.checked, wanted).into())
+        .ok_or_else(|| UsageError::no_such_role(protocol.checked.name(), roles, wanted).into())
 }

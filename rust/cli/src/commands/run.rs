@@ -5,16 +5,20 @@ mod hosts;
 mod steps;
 mod summary;
 
+use std::sync::Arc;
+
 use antiphon_machine::threaded::NativeThreadedDriver;
-use antiphon_machine::{ProtocolMachineConfig, SchedulingPolicy};
+use antiphon_machine::{ProtocolMachineConfig, SchedulingPolicy, VerifiedImage};
 use antiphon_record::rows::RowSink;
 
 use crate::exit::Exit;
+use crate::image::{self, Content};
 use crate::output::{Output, REPORT_TIMEOUT, with_timeout};
-use crate::problem::{Problem, UsageError};
-use crate::protocol::{Protocol, ProtocolFile};
+use crate::problem::{InputError, Problem, UsageError};
+use crate::protocol::ProtocolFile;
 use crate::recording::{Recording, header};
 use crate::row_printer::RowPrinter;
+use crate::safety::{CertificateFile, check_admission};
 
 pub(crate) use args::Run;
 use hosts::{Hosts, hosts};
@@ -29,15 +33,13 @@ pub(crate) fn run(args: &Run, output: &Output) -> Result<Exit, Problem> {
         return Err(UsageError::Priority { policy }.into());
     }
     let limits = WaveLimits::of(args)?;
-    let file = ProtocolFile::read(&args.file)?.check_recording(&args.recording)?;
-    Recording::check_target(&args.recording, args.script.as_deref())?;
-    let protocol = file.protocol(args.protocol.as_deref())?;
-    let image = protocol.image()?;
+    let (image, source) = image(args)?;
+    let config = config(args, &image)?;
+    check_certificate(args, &config, &image)?;
     let hosts = hosts(args, &image)?;
-    let config = config(args, &protocol)?;
     let driver = NativeThreadedDriver::try_with_workers(limits.workers)?;
     let notes = vec![("command".to_owned(), "run".to_owned())];
-    let header = || header(&config, &protocol.text, notes);
+    let header = || header(&config, source.as_deref(), notes);
     let recording = Recording::begin(&args.recording, header, output)?;
     let printer = RowSink::new(RowPrinter::new(*output, args.all, args.sessions > 1));
     let machine = Machine::with_driver(config, hosts, (recording, printer), driver);
@@ -80,15 +82,62 @@ pub(crate) fn run(args: &Run, output: &Output) -> Result<Exit, Problem> {
     Ok(exit)
 }
 
-fn config(args: &Run, protocol: &Protocol) -> Result<ProtocolMachineConfig, Problem> {
+/// The image to run, and its source unless the file is an image.
+fn image(args: &Run) -> Result<(Arc<VerifiedImage>, Option<Arc<str>>), Problem> {
+    let path = || args.file.clone();
+    let content = image::read(&args.file)?;
+    let others = args.script.iter().chain(&args.certificate);
+    Recording::check_target(&args.recording, others.map(|path| path.as_path()))?;
+    match content {
+        Content::Image(image) => {
+            if args.protocol.is_some() {
+                return Err(UsageError::ProtocolOfImage { path: path() }.into());
+            }
+            Recording::check_target(&args.recording, [args.file.as_path()])?;
+            Ok((Arc::new(image.verify()?), None))
+        }
+        Content::Source(_) if args.certificate.is_some() => {
+            Err(InputError::SourceForImage { path: path() }.into())
+        }
+        Content::Source(bytes) => {
+            let file = ProtocolFile::from_bytes(&args.file, &bytes);
+            let file = file.check_recording(&args.recording)?;
+            let protocol = file.protocol(args.protocol.as_deref())?;
+            Ok((protocol.image()?, Some(protocol.text)))
+        }
+    }
+}
+
+/// Refuses an image that its certificate does not prove safe on this machine.
+fn check_certificate(
+    args: &Run,
+    config: &ProtocolMachineConfig,
+    image: &VerifiedImage,
+) -> Result<(), Problem> {
+    let Some(path) = &args.certificate else {
+        return Ok(());
+    };
+    let certificate = CertificateFile::read(path)?.certificate;
+    let coverage = certificate.check(image);
+    let coverage = coverage.map_err(|error| InputError::certificate(path, error))?;
+    check_admission(config, image, coverage, REMEDY).map_err(InputError::NotAdmitted)?;
+    Ok(())
+}
+
+/// What to do with an image that is not admitted.
+const REMEDY: &str = "Leave out `--certificate` to run it without this proof";
+
+fn config(args: &Run, image: &VerifiedImage) -> Result<ProtocolMachineConfig, Problem> {
     let mut config = ProtocolMachineConfig {
         policy: args.policy,
         ..Default::default()
     };
-    let roles = protocol.checked.roles();
+    let image = image.image();
     for wanted in &args.priorities {
-        if !roles.contains(&wanted.role) {
-            return Err(UsageError::no_such_role(&protocol.checked, &wanted.role).into());
+        let mut roles = image.roles.iter().map(|role| &role.name);
+        if !roles.any(|role| *role == wanted.role) {
+            let roles = image.roles.iter().map(|role| &role.name);
+            return Err(UsageError::no_such_role(&image.name, roles, &wanted.role).into());
         }
         config
             .priorities

@@ -20,6 +20,7 @@ mod pipes;
 mod protocols;
 mod recorded;
 mod recordings;
+mod safety;
 mod same_file;
 mod scripts;
 mod stopping;

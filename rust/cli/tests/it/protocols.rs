@@ -218,21 +218,41 @@ fn lean_runs_the_models_checker_on_a_certificate() {
             .spawn()
             .expect("it starts"))
     };
-    let output = check("accepted", &[]);
+    let buffers = |bound, more| {
+        format!(
+            "accepted for buffers of at least {bound}; admission with one less: smaller, equal: \
+             same bound, one more: {more}"
+        )
+    };
+    let output = check(&buffers(2, "room"), &[]);
     assert_eq!(output.code, Some(0), "{output:?}");
-    let (ours, model) = output.stdout.split_once('\n').expect("two lines");
+    let [ours, _, model] = output.stdout.lines().collect::<Vec<_>>()[..] else {
+        panic!("{output:?}");
+    };
     assert!(ours.starts_with("ok book.image: "), "{output:?}");
     assert!(
         model.starts_with("model: accepted, by Lean, "),
         "{output:?}"
     );
 
+    // A model that accepts it for other buffers, or admits it to other machines, disagrees.
+    for other in [buffers(1, "room"), buffers(2, "no room")] {
+        let output = check(&other, &[]);
+        assert_eq!(output.code, Some(1), "{output:?}");
+        assert!(
+            output.stdout.contains(&format!("model: {other}, by")),
+            "{output:?}"
+        );
+    }
+
     let refused = "refused: the certificate lacks the start";
     let output = check(refused, &["--json"]);
     assert_eq!(output.code, Some(1), "{output:?}");
     let document: serde_json::Value = serde_json::from_str(&output.stdout).expect("one document");
     assert_eq!(document["model"], refused);
-    assert_eq!(check("accepted\\naccepted", &[]).code, Some(125));
+    assert_eq!(check("accepted", &[]).code, Some(125));
+    let twice = format!("{0}\\n{0}", buffers(2, "room"));
+    assert_eq!(check(&twice, &[]).code, Some(125));
 
     let output = dir.run(&["check", "book.image", "--lean"]);
     assert_eq!(output.code, Some(2), "{output:?}");
@@ -248,7 +268,8 @@ fn a_certificate_is_valid_only_for_its_image() {
     let check = ["check", "book.image", "--certificate", "book.safe"];
     assert_eq!(
         dir.run_ok(&check),
-        "ok book.image: TwoBuyer, safe in all 18 configurations of its certificate\n"
+        "ok book.image: TwoBuyer, safe in all 18 configurations of its certificate\n   \
+         safe with buffers of at least 2 messages; the default of 64 is covered\n"
     );
 
     let mut bytes = dir.read("book.safe");

@@ -1,6 +1,7 @@
 //! The errors of opening a session.
 
 use antiphon_machine::Refusal;
+use antiphon_machine::safety::AdmissionError;
 
 use super::router::GuestId;
 
@@ -53,6 +54,9 @@ pub enum OpenError {
         /// Why it does not have a frame.
         reason: Unbacked,
     },
+    /// The image is not shown to be safe on this machine.
+    #[error("the image is not admitted: {0}")]
+    NotAdmitted(#[source] AdmissionError),
     /// The machine refused the session.
     #[error("the machine refused the session: {0:?}")]
     Refused(Refusal),

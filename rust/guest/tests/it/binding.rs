@@ -17,9 +17,10 @@ use antiphon_language::{NoModules, compile_source};
 use antiphon_machine::build::{
     HALT, choose, invoke, jump, mov, offer, over, program, send, set, spawn, with_child,
 };
+use antiphon_machine::safety::{Evidence, Way};
 use antiphon_machine::{
     Class, CodeImage, EffectRequest, FromFn, Instruction, LabelId, NoSink, OperationId, Outcome,
-    Reply, RoleId, Value, VerifiedImage, sample,
+    ProtocolMachineConfig, Reply, RoleId, Value, VerifiedImage, sample,
 };
 
 const SORTS: &str = "
@@ -636,4 +637,33 @@ fn refuses_an_unverified_image_without_a_panic() {
         refusal.to_string().contains("verify the image"),
         "{refusal}"
     );
+}
+
+/// A stream fills every buffer, so its certificate covers buffers of one size only.
+#[test]
+fn a_driver_opens_a_session_only_of_an_image_that_is_admitted() {
+    let text = "global protocol P(role A, role B) { rec L { x() from A to B; continue L; } }";
+    let source = Source::new("text.anti", text);
+    let built = compile_source(source, &NoModules, &Limits::default()).expect("it is safe");
+    let (_, compiled) = built.protocols.into_iter().next().expect("one protocol");
+    let image = Arc::new(compiled.image.verify().expect("it verifies"));
+    let certificate = compiled.certificate.expect("it is small");
+    let open = |buffer_len_max| {
+        let config = ProtocolMachineConfig {
+            buffer_len_max,
+            ..Default::default()
+        };
+        let host = FromFn(|_: &EffectRequest<'_>| Reply::Later);
+        let mut driver = Driver::new(config, host, NoSink);
+        let evidence = Evidence::Certificate(&certificate);
+        let opened = driver.open_admitted(&image, "me", &Guests::new(), evidence);
+        (opened, driver.kernel().sessions().len())
+    };
+    let (opened, sessions) = open(2);
+    let (_, admission) = opened.expect("its buffers have the certificate's size");
+    assert_eq!((admission.way, sessions), (Way::SameBound, 1));
+    let (refused, sessions) = open(64);
+    let refused = refused.expect_err("there are more configurations");
+    assert!(matches!(refused, OpenError::NotAdmitted(_)), "{refused}");
+    assert_eq!(sessions, 0);
 }

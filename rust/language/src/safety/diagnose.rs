@@ -1,12 +1,13 @@
 //! Safety results as diagnostics.
 
 use antiphon_machine::RoleId;
+use antiphon_machine::safety::{Move, Waiting};
 
 use crate::automaton::Names;
 use crate::diagnostic::{Code, Diagnostic};
 use crate::global::CheckedProtocol;
 
-use super::{Move, Safety, Violation, ViolationKind, Waiting};
+use super::{Safety, Violation, ViolationKind};
 
 /// The number of steps of a trace that are shown: the last ones, which lead to the violation.
 const STEPS_SHOWN: usize = 24;
@@ -43,10 +44,10 @@ impl Violation {
             lines.push(format!("after {skipped} steps:"));
         }
         for (number, step) in self.trace.iter().enumerate().skip(skipped) {
-            lines.push(format!("{}. {}", number + 1, step.text(&names)));
+            lines.push(format!("{}. {}", number + 1, move_text(*step, &names)));
         }
         if let ViolationKind::Deadlock { waiting } = &self.kind {
-            lines.extend(waiting.iter().map(|waiting| waiting.text(&names)));
+            lines.extend(waiting.iter().map(|waiting| waiting_text(*waiting, &names)));
         }
         if !lines.is_empty() {
             diagnostic =
@@ -97,7 +98,10 @@ impl ViolationKind {
                 "deadlock: the roles can end up waiting for each other".into()
             }
             ViolationKind::NoProgress { waiting } => {
-                format!("it can happen that {} forever", waiting.text(names))
+                format!(
+                    "it can happen that {} forever",
+                    waiting_text(*waiting, names)
+                )
             }
             ViolationKind::NeverReceived { from, to, label } => format!(
                 "role `{}` can leave `{}` from `{}` unread forever",
@@ -109,25 +113,21 @@ impl ViolationKind {
     }
 }
 
-impl Waiting {
-    fn text(&self, names: &Names) -> String {
-        let (role, peer) = (names.role(self.role), names.role(self.peer));
-        if self.for_room {
-            format!("`{role}` waits for `{peer}` to read")
-        } else {
-            format!("`{role}` waits for a message from `{peer}`")
-        }
+fn waiting_text(waiting: Waiting, names: &Names) -> String {
+    let (role, peer) = (names.role(waiting.role), names.role(waiting.peer));
+    if waiting.for_room {
+        format!("`{role}` waits for `{peer}` to read")
+    } else {
+        format!("`{role}` waits for a message from `{peer}`")
     }
 }
 
-impl Move {
-    fn text(&self, names: &Names) -> String {
-        let (role, peer) = (names.role(self.role), names.role(self.peer));
-        let label = names.label(self.label);
-        if self.sends {
-            format!("`{role}` sends `{label}` to `{peer}`")
-        } else {
-            format!("`{role}` receives `{label}` from `{peer}`")
-        }
+fn move_text(step: Move, names: &Names) -> String {
+    let (role, peer) = (names.role(step.role), names.role(step.peer));
+    let label = names.label(step.label);
+    if step.sends {
+        format!("`{role}` sends `{label}` to `{peer}`")
+    } else {
+        format!("`{role}` receives `{label}` from `{peer}`")
     }
 }

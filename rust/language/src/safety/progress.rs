@@ -5,10 +5,10 @@
 //! which roles can still move and which edges can still be read in some continuation. In a fair
 //! run, a step that stays possible forever is eventually taken.
 
-use antiphon_machine::LabelId;
+use antiphon_machine::safety::{NO_LABEL, RoleTurn, System};
+use antiphon_machine::{LabelId, State};
 
-use super::{Configuration, Edge, NONE, System, Turn, ViolationKind};
-use crate::automaton::LocalKind;
+use super::{Configuration, Edge, ViolationKind};
 
 /// The first configuration without progress, in breadth-first order, and its kind of violation.
 pub(super) fn check(
@@ -24,12 +24,12 @@ pub(super) fn check(
         let reach = back.reach(edges, bit);
         let stuck = |row: usize| {
             let role = some.iter().find(|role| {
-                let ended = *system.kind(&rows[row], **role) == LocalKind::End;
+                let ended = *system.state(&rows[row], **role) == State::End;
                 !ended && reach[row] >> (role.index() % 64) & 1 == 0
             })?;
             match system.turn(&rows[row], *role) {
-                Turn::Waits(waiting) => Some(ViolationKind::NoProgress { waiting }),
-                Turn::Done | Turn::Moves(_) | Turn::Bad(_) => None,
+                RoleTurn::Waits(waiting) => Some(ViolationKind::NoProgress { waiting }),
+                RoleTurn::Done | RoleTurn::Moves(_) | RoleTurn::Bad(_) => None,
             }
         };
         earlier(
@@ -37,7 +37,7 @@ pub(super) fn check(
             (0..rows.len()).find_map(|row| Some((row, stuck(row)?))),
         );
     }
-    let pairs: Vec<_> = system.edges.keys().copied().collect();
+    let pairs: Vec<_> = system.edges().collect();
     for (chunk, some) in pairs.chunks(64).enumerate() {
         let bit = |edge: &Edge| {
             let pair = (edge.step.peer, edge.step.role);
@@ -48,7 +48,7 @@ pub(super) fn check(
         let unread = |row: usize| {
             let waits = |index: &usize| {
                 let oldest = system.queue(&rows[row], some[*index])[0];
-                oldest != NONE && reach[row] >> index & 1 == 0
+                oldest != NO_LABEL && reach[row] >> index & 1 == 0
             };
             let (from, to) = some[(0..some.len()).find(waits)?];
             let label = LabelId(system.queue(&rows[row], (from, to))[0]);

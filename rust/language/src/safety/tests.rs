@@ -1,6 +1,9 @@
 //! Tests with hand-written automata: projection produces almost none that are unsafe.
 
-use super::{CertificateError, Limits, Move, Safety, SafetyCertificate, ViolationKind, explore};
+use antiphon_machine::Automaton;
+use antiphon_machine::safety::{CertificateError, Coverage, Move, SafetyCertificate, System};
+
+use super::{Limits, Safety, ViolationKind, explore};
 use crate::automaton::{LocalAutomaton, Names};
 
 fn names() -> Names {
@@ -16,6 +19,16 @@ fn system(texts: &[&str]) -> Vec<LocalAutomaton> {
         Err(error) => panic!("{error} in\n{text}"),
     };
     texts.iter().map(parse).collect()
+}
+
+/// The automata of a machine's image.
+fn machine(texts: &[&str]) -> Vec<Automaton> {
+    system(texts).iter().map(LocalAutomaton::machine).collect()
+}
+
+fn check(certificate: &SafetyCertificate, texts: &[&str]) -> Result<Coverage, CertificateError> {
+    let automata = machine(texts);
+    certificate.check_system(&System::new(&automata, certificate.buffer_bound()))
 }
 
 /// The steps as `A!x B` (sends to) and `B?x A` (receives from).
@@ -59,7 +72,8 @@ fn ping_pong_has_six_safe_configurations() {
     let certificate = certificate(&[PING, PONG], &Limits::default());
     assert_eq!(certificate.configurations(), 6);
     assert_eq!(certificate.buffer_bound(), 2);
-    assert_eq!(certificate.check(&system(&[PING, PONG])), Ok(()));
+    let coverage = check(&certificate, &[PING, PONG]);
+    assert_eq!(coverage, Ok(Coverage::AtLeast { bound: 2 }));
 }
 
 #[test]
@@ -74,6 +88,9 @@ fn an_endless_sender_is_explored_until_its_buffer_is_full() {
         };
         let certificate = certificate(&[sender, receiver], &limits);
         assert_eq!(certificate.configurations(), usize::from(buffer) + 1);
+        let coverage = check(&certificate, &[sender, receiver]).expect("it holds");
+        let bound = u32::from(buffer);
+        assert!(coverage.covers(bound) && !coverage.covers(bound + 1));
     }
 }
 
@@ -226,11 +243,13 @@ fn decoded(bytes: &[u8]) -> antiphon_codec::Item {
 #[test]
 fn a_forged_certificate_is_rejected() {
     let whole = certificate(&[PING, PONG], &Limits::default());
-    let automata = system(&[PING, PONG]);
-    for missing in 0..whole.states.len() {
-        let mut forged = whole.clone();
-        forged.states.remove(missing);
-        let refused = forged.check(&automata);
+    let automata = machine(&[PING, PONG]);
+    let system = System::new(&automata, whole.buffer_bound());
+    let rows: Vec<&[u16]> = whole.rows().collect();
+    for missing in 0..rows.len() {
+        let mut rows = rows.clone();
+        rows.remove(missing);
+        let refused = SafetyCertificate::of(&system, rows).check_system(&system);
         assert!(
             matches!(
                 refused,
@@ -239,15 +258,16 @@ fn a_forged_certificate_is_rejected() {
             "{missing}: {refused:?}"
         );
     }
-    let mut forged = whole.clone();
-    std::sync::Arc::make_mut(&mut forged.states[0])[0] = 9;
+    let mut foreign = rows[5].to_vec();
+    foreign[0] = 9;
+    let forged = SafetyCertificate::of(&system, [&rows[..], &[&foreign]].concat());
     assert_eq!(
-        forged.check(&automata),
-        Err(CertificateError::Foreign { index: 0 })
+        forged.check_system(&system),
+        Err(CertificateError::Foreign { index: 6 })
     );
     // Another protocol's certificate is rejected too.
     let deaf = "automaton B\n0 recv A\n  y() -> 1\n1 send A\n  y() -> 0\n  z() -> 2\n2 end\n";
-    let refused = whole.check(&system(&[PING, deaf]));
+    let refused = check(&whole, &[PING, deaf]);
     assert!(
         matches!(refused, Err(CertificateError::Bad { .. })),
         "{refused:?}"
@@ -257,7 +277,6 @@ fn a_forged_certificate_is_rejected() {
 #[test]
 fn any_changed_bit_of_a_certificate_is_detected() {
     let whole = certificate(&[PING, PONG], &Limits::default());
-    let automata = system(&[PING, PONG]);
     let bytes = whole.encode();
     for at in 0..bytes.len() {
         for bit in 0..8 {
@@ -269,7 +288,8 @@ fn any_changed_bit_of_a_certificate_is_detected() {
                     damaged,
                     "only one form of a certificate is read"
                 );
-                assert!(read.check(&automata).is_err(), "byte {at} bit {bit}");
+                let refused = check(&read, &[PING, PONG]);
+                assert!(refused.is_err(), "byte {at} bit {bit}");
             }
         }
         assert!(SafetyCertificate::decode(&bytes[..at]).is_err());

@@ -14,9 +14,10 @@ use antiphon_language::compile::{Compiled, compile};
 use antiphon_language::diagnostic::{Style, render_all};
 use antiphon_language::export;
 use antiphon_language::global::CheckedProtocol;
-use antiphon_language::safety::{Limits, SafetyCertificate};
+use antiphon_language::safety::{Limits, Safety, explore};
 use antiphon_language::source::Source;
 use antiphon_language::{Modules, check};
+use antiphon_machine::safety::SafetyCertificate;
 use antiphon_machine::{
     EffectRequest, End, FromFn, Phase, ProtocolMachine, ProtocolMachineConfig, Reply, Rest,
     SchedulingPolicy, State, VerifiedImage,
@@ -161,34 +162,58 @@ fn printed_automata_parse_to_the_same() {
 
 #[test]
 fn certificates_hold_and_decode() {
-    let mut certified = 0;
+    let (mut certified, mut larger) = (0, 0);
     for (path, _, compiled) in all() {
         let Some(certificate) = &compiled.certificate else {
             continue;
         };
         certified += 1;
-        assert_eq!(
-            certificate.check(&compiled.automata),
-            Ok(()),
-            "{}",
-            path.display()
-        );
         let read = SafetyCertificate::decode(&certificate.encode());
         assert_eq!(read.as_ref(), Ok(certificate), "{}", path.display());
         // The image and its certificate are enough; the certificate does not hold for another
         // image.
         let mut image = compiled.image.clone();
         let verified = image.clone().verify().unwrap();
-        assert_eq!(certificate.check_image(&verified), Ok(()));
+        let coverage = certificate.check(&verified).unwrap();
+        assert!(coverage.covers(certificate.buffer_bound().into()));
+        larger += u32::from(coverage.covers(64));
         image.roles[0].automaton.states.insert(0, State::End);
         let other = VerifiedImage::unchecked(image);
-        assert!(
-            certificate.check_image(&other).is_err(),
-            "{}",
-            path.display()
-        );
+        assert!(certificate.check(&other).is_err(), "{}", path.display());
     }
+    assert!(
+        larger >= 30 && larger < certified,
+        "{larger} of {certified}"
+    );
     assert!(certified >= 60, "only {certified} certified");
+}
+
+/// With larger buffers there are further configurations exactly if a role waits for room in the
+/// certificate's.
+#[test]
+fn coverage_states_whether_larger_buffers_make_a_difference() {
+    let mut seen = [0, 0];
+    for (path, _, compiled) in all() {
+        let Some(certificate) = compiled.certificate.filter(|c| c.configurations() < 2_000) else {
+            continue;
+        };
+        let image = compiled.image.verify().unwrap();
+        let coverage = certificate.check(&image).unwrap();
+        let buffer = certificate.buffer_bound() + 1;
+        let limits = Limits {
+            buffer,
+            buffer_max: buffer,
+            ..Limits::default()
+        };
+        let more = match explore(&compiled.automata, &limits) {
+            Safety::Safe(larger) => larger.configurations() > certificate.configurations(),
+            Safety::Unsafe(_) | Safety::Uncertified { .. } => true,
+        };
+        let is_covered = coverage.covers(buffer.into());
+        assert_eq!(is_covered, !more, "{}", path.display());
+        seen[usize::from(is_covered)] += 1;
+    }
+    assert!(seen.iter().all(|count| *count >= 10), "{seen:?}");
 }
 
 #[test]

@@ -8,6 +8,7 @@ use crate::fault::Refusal;
 use crate::ids::SessionId;
 use crate::input::{Ingress, Rest};
 use crate::kernel::ProtocolMachineKernel;
+use crate::safety::{Admission, AdmissionError, Evidence};
 use crate::sink::Sink;
 use crate::threaded::{Handlers, ThreadedProtocolMachine, WaveReport};
 use crate::verify::VerifiedImage;
@@ -128,7 +129,9 @@ impl<H: Handlers, S: Sink> ThreadedGuestRuntime<H, S> {
         }
     }
 
-    /// Makes the image known and opens a session with it.
+    /// Makes the image known and opens a session with it. Whether the image's roles fit together is
+    /// not checked: their session may come to a deadlock, to a message that its receiver cannot
+    /// take, or to one that is never read. [`load_admitted`](Self::load_admitted) excludes these.
     ///
     /// # Errors
     /// A [`Refusal`] when the machine has as many sessions as it may have, or the owner's name is
@@ -139,6 +142,21 @@ impl<H: Handlers, S: Sink> ThreadedGuestRuntime<H, S> {
         owner: &str,
     ) -> Result<SessionId, Refusal> {
         self.machine.load_choreography(image, owner)
+    }
+
+    /// As [`load_choreography`](Self::load_choreography), if the evidence shows that the image is
+    /// safe on a machine with this configuration ([`safety::admit`](crate::safety::admit)).
+    ///
+    /// # Errors
+    /// The image was not admitted and not loaded; or the session was refused, as by
+    /// `load_choreography`.
+    pub fn load_admitted(
+        &mut self,
+        image: &Arc<VerifiedImage>,
+        owner: &str,
+        evidence: Evidence<'_>,
+    ) -> Result<(SessionId, Admission), AdmissionError> {
+        self.machine.load_admitted(image, owner, evidence)
     }
 
     /// Runs until every session has ended, the remaining sessions are stuck, or effects are

@@ -11,6 +11,7 @@ mod in_place;
 mod oracle;
 mod picks;
 mod properties;
+mod safety;
 mod samples;
 mod scheduling;
 mod steps;

@@ -22,11 +22,14 @@ Examples:
   antiphon run two_buyer.anti --script happy.script --sessions 100 --threads 4 --explain
   antiphon run two_buyer.anti")]
 pub(crate) struct Run {
-    /// The protocol file
+    /// The protocol file, or an image
     pub(super) file: PathBuf,
     /// The protocol, if the file has several
     #[arg(long, value_name = "NAME")]
     pub(super) protocol: Option<String>,
+    /// Run the image only if this safety certificate proves that it is safe on this machine
+    #[arg(long, value_name = "FILE")]
+    pub(super) certificate: Option<PathBuf>,
     /// The script; `-` is standard input
     #[arg(long, value_name = "FILE")]
     pub(super) script: Option<PathBuf>,
