@@ -1,6 +1,7 @@
 module
 
 public import Runtime.Proofs.Verify.Placed
+public import Runtime.Proofs.Safety.Moves
 
 @[expose] public section
 
@@ -52,11 +53,6 @@ theorem admit_error {cx : Context} {v : Value} {sort : Nat} {e : Fault}
   split at h
   · cases h
   · cases h; exact ⟨_, _, rfl⟩
-
-theorem branchFor_some {label : Nat} {ts : List Transition} {t : Transition}
-    (h : branchFor label ts = some t) : t ∈ ts ∧ t.label = label := by
-  rw [branchFor_eq] at h
-  exact ⟨List.mem_of_find?_eq_some h, by simpa using List.find?_some h⟩
 
 theorem armFor_some {label : Nat} {arms : List Arm} {arm : Arm} (h : armFor label arms = some arm) :
     arm ∈ arms ∧ arm.label = label := by

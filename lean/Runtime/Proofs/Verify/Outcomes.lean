@@ -1,6 +1,7 @@
 module
 
 public import Runtime.Proofs.Verify.Preserved
+public import Runtime.Proofs.Scheduler.Asks
 
 @[expose] public section
 
@@ -224,16 +225,6 @@ theorem effectOf_mem {number : Nat} {effects : List Effect} {e : Effect}
       exact ⟨List.mem_cons_self .., Nat.beq_eq.mp same⟩
     · obtain ⟨mem, e⟩ := ih h
       exact ⟨List.mem_cons_of_mem _ mem, e⟩
-
-theorem withoutEffect_sublist (number : Nat) (effects : List Effect) :
-    (withoutEffect number effects).Sublist effects := by
-  induction effects with
-  | nil => exact .slnil
-  | cons x xs ih =>
-    simp only [withoutEffect]
-    split
-    · exact List.sublist_cons_self ..
-    · exact ih.cons₂ x
 
 theorem withoutEffect_other {number : Nat} {effects : List Effect}
     (ordered : effects.Pairwise (fun a b => a.number < b.number)) :
