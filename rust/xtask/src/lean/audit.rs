@@ -173,7 +173,8 @@ pub(crate) fn findings(file: &str, text: &str) -> Vec<String> {
                         refuse(token, "the attribute ");
                     }
                 } else if before(1) == "#" && is_refused(file, &format!("#{word}")) {
-                    refuse(token, "the command #");
+                    let (at, text) = (token.at, format!("#{word}"));
+                    refuse(&Token { at, text: &text }, "");
                 } else if before(1) == "import" || (before(1) == "all" && before(2) == "import") {
                     if word != "all" && !is_ours(word) && file != SCHEMA {
                         refuse(token, "the import ");
@@ -275,33 +276,8 @@ mod tests {
             ("open Honest renaming Safe → Deadlock", "renaming"),
             ("open Model hiding Deadlock", "hiding"),
             ("export Weak (Deadlock)", "export"),
-            // They add declarations that no command names.
-            ("import Lean", "the import `Lean"),
-            ("public import all Lean.Elab", "the import `Lean.Elab"),
-            ("#eval (pure () : IO Unit)", "the command #`eval"),
-            (
-                "theorem a : 1 = 1 := by\n  run_tac pure ()\n  rfl",
-                "run_tac",
-            ),
-            ("def a : Nat := by_elab pure x", "by_elab"),
-            // The first letter of the second word is Cyrillic.
-            ("def \u{410}dmitted := 1", "the character `\u{410}"),
-            ("def a := \u{3bb}x => x", "the character `\u{3bb}"),
-            // The macro looks like a part of the comment.
-            ("/- \u{202e} -/", "the character `U+202E"),
-            ("def a\u{200b} := 1", "the character `U+200B"),
-            // A reader that ends the literal or the comment elsewhere overlooks the macro.
-            ("def a := f 1'\"'\nmacro \"b\" : term => `(c '\"')", "macro"),
-            (
-                "def a := get!\"{\"\nmacro \"b\" : term => `(1)\ndef c := \"}\"",
-                "macro",
-            ),
-            ("/--/ \" -/\nmacro \"b\" : term => `(1) /- \" -/", "macro"),
         ] {
-            let line = match refused.starts_with("the ") {
-                true => format!("{refused}` is refused"),
-                false => format!("`{refused}` is refused"),
-            };
+            let line = format!("`{refused}` is refused");
             let found = findings("Runtime/Proofs/A.lean", text);
             assert!(
                 found.iter().any(|found| found.ends_with(&line)),
@@ -338,6 +314,41 @@ mod tests {
         ] {
             let expected = format!("lean/{proofs}:1: {expected}");
             assert_eq!(findings(proofs, text), [expected], "{text}");
+        }
+    }
+
+    #[test]
+    fn code_that_runs_in_lean_or_hides_from_a_reader_is_refused() {
+        for (text, refused) in [
+            // They add declarations that no command names.
+            ("import Lean", "the import `Lean"),
+            ("public import all Lean.Elab", "the import `Lean.Elab"),
+            ("#eval (pure () : IO Unit)", "#eval"),
+            (
+                "theorem a : 1 = 1 := by\n  run_tac pure ()\n  rfl",
+                "run_tac",
+            ),
+            ("def a : Nat := by_elab pure x", "by_elab"),
+            // The first letter of the second word is Cyrillic.
+            ("def \u{410}dmitted := 1", "the character `\u{410}"),
+            ("def a := \u{3bb}x => x", "the character `\u{3bb}"),
+            // The macro looks like a part of the comment.
+            ("/- \u{202e} -/", "the character `U+202E"),
+            ("def a\u{200b} := 1", "the character `U+200B"),
+            // A reader that ends the literal or the comment elsewhere overlooks the macro.
+            ("def a := f 1'\"'\nmacro \"b\" : term => `(c '\"')", "macro"),
+            (
+                "def a := get!\"{\"\nmacro \"b\" : term => `(1)\ndef c := \"}\"",
+                "macro",
+            ),
+            ("/--/ \" -/\nmacro \"b\" : term => `(1) /- \" -/", "macro"),
+        ] {
+            let refused = format!("{refused}` is refused");
+            let found = findings("Runtime/Proofs/A.lean", text);
+            assert!(
+                found.iter().any(|found| found.ends_with(&refused)),
+                "{text}: {found:?}"
+            );
         }
     }
 
