@@ -4,8 +4,9 @@
 //! end of an item is found from the heads in it. The decoder checks later whether the item is
 //! deterministic.
 
-use std::io::{self, BufRead, Read};
+use std::io::{self, BufRead, Read, Write};
 
+use antiphon_codec::Encoder;
 use antiphon_codec::scan::Head;
 
 /// Length in bytes of the longest item: the output of a recorded session of some thousand steps.
@@ -35,6 +36,51 @@ pub(crate) fn next_item(from: &mut impl BufRead, item: &mut Vec<u8>) -> io::Resu
         pending = sum.ok_or_else(|| malformed("an item of too many items"))?;
     }
     Ok(true)
+}
+
+/// The text at the end of a file that the model has written completely.
+const COMPLETE: &str = "complete";
+
+/// Writes a file for a program of the model: a text that names the format, then byte strings.
+///
+/// # Errors
+/// When writing fails.
+pub(crate) fn write_strings(mut to: impl Write, tag: &str, strings: &[Vec<u8>]) -> io::Result<()> {
+    let mut scratch = text(tag);
+    to.write_all(&scratch)?;
+    for string in strings {
+        scratch.clear();
+        Encoder::new(&mut scratch).bytes(string);
+        to.write_all(&scratch)?;
+    }
+    to.flush()
+}
+
+/// Reads the output of a program of the model: a text that names the format, then items, then the
+/// text `complete`.
+///
+/// # Errors
+/// When reading fails, the file starts with another text, or it is cut off.
+pub(crate) fn read_items(mut from: impl BufRead, tag: &str) -> io::Result<Vec<Vec<u8>>> {
+    let mut items = Vec::new();
+    let mut item = Vec::new();
+    while next_item(&mut from, &mut item)? {
+        items.push(std::mem::take(&mut item));
+    }
+    if items.first() != Some(&text(tag)) {
+        return Err(malformed("the output has another format"));
+    }
+    if items.len() < 2 || items.pop() != Some(text(COMPLETE)) {
+        return Err(malformed("the output does not end with `complete`"));
+    }
+    items.remove(0);
+    Ok(items)
+}
+
+fn text(text: &str) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Encoder::new(&mut bytes).text(text);
+    bytes
 }
 
 /// Reads a head and appends its bytes to `item`.
@@ -93,6 +139,22 @@ mod tests {
             assert_eq!(item, expected);
         }
         assert!(!next_item(&mut from, &mut item).expect("the end of the sequence"));
+    }
+
+    #[test]
+    fn an_output_needs_its_tag_and_its_end() {
+        let mut input = Vec::new();
+        write_strings(&mut input, "in", &[vec![7]]).expect("memory");
+        assert_eq!(input, b"\x62in\x41\x07");
+        let whole = [&text("out")[..], &[1], &[0x81, 2], &text(COMPLETE)].concat();
+        let items = read_items(&whole[..], "out").expect("a whole output");
+        assert_eq!(items, [vec![1], vec![0x81, 2]]);
+        assert!(read_items(&whole[..], "in").is_err(), "another format");
+        for len in 0..whole.len() {
+            assert!(read_items(&whole[..len], "out").is_err(), "cut at {len}");
+        }
+        let only_end = text(COMPLETE);
+        assert!(read_items(&only_end[..], COMPLETE).is_err());
     }
 
     #[test]

@@ -31,6 +31,7 @@ pub mod oracle;
 pub mod output;
 pub mod random;
 pub mod recording;
+pub mod replays;
 pub mod run;
 pub mod scope;
 mod script;

@@ -12,6 +12,7 @@ use crate::case::Case;
 use crate::certificates::{Claim, Verdict, read_verdicts, write_claims};
 use crate::compare::{CompareError, Comparison};
 use crate::corpus::CorpusWriter;
+use crate::items::{read_items, write_strings};
 use crate::output::OutputReader;
 use crate::run::{self, ActionOut};
 use crate::verification::{self, write_images};
@@ -31,6 +32,21 @@ const CERTIFICATE_FILE: &str = "Runtime/Certificate.lean";
 
 /// The Lean file that verifies images.
 const VERIFICATION_FILE: &str = "Runtime/Verification.lean";
+
+/// The Lean file that replays recordings, and the texts at the start of its input and output.
+const REPLAY: (&str, &str, &str) = (
+    "Runtime/Replay.lean",
+    "antiphon.recordings.v1",
+    "antiphon.replays.v1",
+);
+
+/// The Lean file that splits streams into frames, and the texts at the start of its input and
+/// output.
+const FRAMES: (&str, &str, &str) = (
+    "Runtime/Frames.lean",
+    "antiphon.streams.v1",
+    "antiphon.frames.v1",
+);
 
 /// The most actions for one process, unless a single case has more. A process's memory grows with
 /// its input and output.
@@ -89,6 +105,14 @@ pub enum OracleError {
         /// The claims that it was given.
         claims: usize,
         /// The claims that it judged.
+        got: usize,
+    },
+    /// The model did not answer every byte string.
+    #[error("the model answered {got} of {strings} byte strings")]
+    Items {
+        /// The byte strings that it was given.
+        strings: usize,
+        /// The items that it wrote.
         got: usize,
     },
     /// The model gave another answer to a case than the one that is known.
@@ -185,6 +209,47 @@ impl Oracle {
         Err(OracleError::Verdicts {
             claims: images.len(),
             got: verdicts.len(),
+        })
+    }
+
+    /// The model's replay of each recording, which [`Replayable::to_bytes`] returned: an array of
+    /// the entries with which the model records the run again, without checkpoints, and then of
+    /// what each action shows. For a recording that the model refuses, an array of one text.
+    ///
+    /// # Errors
+    /// When the process cannot be started, fails, or does not replay every recording.
+    ///
+    /// [`Replayable::to_bytes`]: crate::replays::Replayable::to_bytes
+    pub fn replay(&self, recordings: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, OracleError> {
+        self.each(REPLAY, recordings)
+    }
+
+    /// The frames into which the model splits each stream.
+    ///
+    /// # Errors
+    /// When the process cannot be started, fails, or does not split every stream.
+    pub fn split(&self, streams: &[Vec<u8>]) -> Result<Vec<Vec<u8>>, OracleError> {
+        self.each(FRAMES, streams)
+    }
+
+    /// Runs a Lean file that writes an item for each byte string of its input.
+    fn each(
+        &self,
+        (file, input_tag, output_tag): (&str, &str, &str),
+        strings: &[Vec<u8>],
+    ) -> Result<Vec<Vec<u8>>, OracleError> {
+        let folder = tempfile::tempdir()?;
+        let folder = folder.path();
+        let (input, output) = (folder.join("input"), folder.join("output"));
+        write_strings(BufWriter::new(File::create(&input)?), input_tag, strings)?;
+        self.start(file, &[&input, &output])?;
+        let items = read_items(BufReader::new(File::open(&output)?), output_tag)?;
+        if items.len() == strings.len() {
+            return Ok(items);
+        }
+        Err(OracleError::Items {
+            strings: strings.len(),
+            got: items.len(),
         })
     }
 

@@ -131,6 +131,13 @@ pub(crate) mod number {
 }
 
 impl Entry {
+    /// The bytes of the entry, as they are in a recording.
+    pub fn to_bytes(&self) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        self.encode(&mut Encoder::new(&mut bytes));
+        bytes
+    }
+
     /// Appends the bytes of the entry.
     pub(crate) fn encode(&self, out: &mut Encoder<'_>) {
         match self {

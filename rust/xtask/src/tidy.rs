@@ -63,11 +63,15 @@ const MAY_USE: [(&str, &[&str]); 13] = [
 /// For each crate, the crates that only its tests may also depend on. The two crates must be of the
 /// same level: neither may link the other.
 const TESTS_MAY_USE: [(&str, &[&str]); 2] = [
-    // The bridge's tests keep the model's answers in the cache. Its program for mutants activates
-    // them.
+    // The bridge's tests keep the model's answers in the cache, and compare the frames of the guest
+    // link with the model's. Its program for mutants activates them.
     (
         "antiphon-bridge",
-        &["antiphon-build-support", "antiphon-mutants"],
+        &[
+            "antiphon-build-support",
+            "antiphon-mutants",
+            "antiphon-wire",
+        ],
     ),
     // The guest's tests compile and run the protocols that it ships.
     ("antiphon-guest", &["antiphon-language"]),
