@@ -8,7 +8,7 @@ public import Runtime.Proofs.Verify.Known
 /-!
 # Closed frames
 
-What `closed` has established about the frames of an image.
+What `framesClosed` has established about the frames of an image.
 -/
 
 namespace Antiphon
@@ -231,10 +231,10 @@ theorem stateAt_some {image : CodeImage} {r state : Nat} {a : AutomatonState}
   · rename_i role hr
     exact ⟨role, hr, h⟩
 
-/-- `closed` establishes all of this. -/
-theorem closed_facts {image : CodeImage} {frames : Frames} (h : closed image frames = true) :
+/-- `framesClosed` establishes all of this. -/
+theorem closed_facts {image : CodeImage} {frames : Frames} (h : framesClosed image frames = true) :
     ClosedFrames image frames := by
-  unfold closed at h
+  unfold framesClosed at h
   split at h
   · cases h
   · rename_i starts

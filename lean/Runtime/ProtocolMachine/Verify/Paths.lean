@@ -10,7 +10,7 @@ public import Runtime.ProtocolMachine.Verify.Transfer
 
 `findFrames` follows every program along all paths at once. It models `check_paths` in
 `rust/machine/src/verify/paths.rs`, including the order of visits, so that the first error has the
-same kind. The proofs do not depend on it: `closed` looks at the resulting frames once more.
+same kind. The proofs do not depend on it: `framesClosed` looks at the resulting frames once more.
 -/
 
 namespace Antiphon
@@ -216,7 +216,7 @@ def rolesNumbered (edges : List EdgePair) (n : Nat) : List Role → Bool
 /-- Whether the frames contain those in which roles start, and every instruction with a frame has no
 error and passes on only frames that are covered. This holds for the result of `findFrames`; it is
 checked because a proof about the result is then shorter than one about the search. -/
-def closed (image : CodeImage) (frames : Frames) : Bool :=
+def framesClosed (image : CodeImage) (frames : Frames) : Bool :=
   match flowsCovered image.sorts frames (startFlows image 0 image.numberedRoles) with
   | false => false
   | true => match programsClosed image frames 0 image.programs frames with
@@ -229,7 +229,7 @@ def CodeImage.verify (image : CodeImage) : Checked := do
   checkAutomata image 0 image.roles
   checkPrograms image image.programs
   let frames ← findFrames image
-  require (closed image frames) .notClosed
+  require (framesClosed image frames) .notClosed
   atMost (bytesLen (encImage image []) 0) imageLenMax
 
 end Antiphon
