@@ -14,7 +14,7 @@ use antiphon_machine::bounds::{
 };
 use antiphon_machine::build::*;
 use antiphon_machine::{
-    Arm, Class, CodeImage, Instruction, LabelId, Operation, Pc, Reg, RoleId, Sort, SortId, Value,
+    Arm, Class, CodeImage, Instruction, LabelId, Pc, Reg, RoleId, Sort, SortId, Value,
     VerifyErrorKind,
 };
 
@@ -146,7 +146,8 @@ pub fn edges() -> Vec<(String, CodeImage)> {
         ];
         all.extend(bounds.map(|(what, image)| (format!("{side} the bound: {what}"), image)));
     }
-    all.extend(errors().map(|(what, image)| (what.to_owned(), image)));
+    let errors = table_errors().chain(program_errors());
+    all.extend(errors.map(|(what, image)| (what.to_owned(), image)));
     all
 }
 
@@ -221,8 +222,8 @@ fn long_constant(len: usize) -> CodeImage {
     one_role(1, vec![set(0, Value::bytes(&vec![0; len])), HALT])
 }
 
-/// Images with one error each.
-fn errors() -> impl Iterator<Item = (&'static str, CodeImage)> {
+/// Images with one error each, in a table.
+fn table_errors() -> impl Iterator<Item = (&'static str, CodeImage)> {
     let sort_of = |sort: Sort| {
         let mut made = one_role(1, vec![HALT]);
         made.sorts.push(sort);
@@ -232,36 +233,15 @@ fn errors() -> impl Iterator<Item = (&'static str, CodeImage)> {
         name: String::new(),
         fields: names.map(|name| (name.to_owned(), SortId(0))).into(),
     };
-    let requested = |class, arguments: &[SortId]| Operation {
-        ..operation("op", class, arguments, SortId(1))
-    };
-    let with_operation = |interface: u16, class| CodeImage {
-        interfaces: vec![],
-        operations: vec![Operation {
-            interface,
-            ..requested(class, &[])
-        }],
+    let one = || role("A", 1, [HALT], [END]);
+    let no_interface = CodeImage {
+        operations: vec![operation("op", Class::Command, &[], SortId(1))],
         ..one_role(1, vec![HALT])
     };
-    let constant = |value| one_role(1, vec![set(0, value), HALT]);
-    let branch = |table: Vec<(u64, Pc)>| Instruction::Branch {
-        cond: Reg(0),
-        table,
-    };
+    let unknown_label = Sort::Arm(vec![LabelId(0)]);
     [
         ("no roles", CodeImage::default()),
-        ("two roles of one name", {
-            let one = || role("A", 1, [HALT], [END]);
-            image("edge", [one(), one()])
-        }),
-        (
-            "a role without states",
-            image("edge", [role("A", 1, [HALT], [])]),
-        ),
-        (
-            "a program without code",
-            image("edge", [role("A", 1, [], [END])]),
-        ),
+        ("two roles of one name", image("edge", [one(), one()])),
         ("a sort of itself", sort_of(Sort::List(SortId(2)))),
         (
             "an option of a later sort",
@@ -270,35 +250,35 @@ fn errors() -> impl Iterator<Item = (&'static str, CodeImage)> {
         ("a field twice", sort_of(record(["a", "a"]))),
         ("two fields", sort_of(record(["a", "b"]))),
         ("no labels in a sort", sort_of(Sort::Arm(vec![]))),
-        (
-            "an unknown label in a sort",
-            sort_of(Sort::Arm(vec![LabelId(0)])),
-        ),
-        ("no interface", with_operation(0, Class::Command)),
+        ("an unknown label in a sort", sort_of(unknown_label)),
+        ("no interface", no_interface),
+    ]
+    .into_iter()
+}
+
+/// Images with one error each, in an automaton or a program.
+fn program_errors() -> impl Iterator<Item = (&'static str, CodeImage)> {
+    let constant = |value| one_role(1, vec![set(0, value), HALT]);
+    let evidence = Value::record(vec![Value::Unit, Value::Evidence(0)]);
+    let (chan, selector, cond) = (Reg(0), Reg(0), Reg(0));
+    let arms: Vec<Arm> = vec![];
+    let offer = Instruction::Offer {
+        chan,
+        selector,
+        arms,
+    };
+    let table = vec![(0, Pc(0)), (0, Pc(0))];
+    let branch = Instruction::Branch { cond, table };
+    [
+        ("no states", image("edge", [role("A", 1, [HALT], [])])),
+        ("no code", image("edge", [role("A", 1, [], [END])])),
         (
             "an endpoint as a constant",
             constant(Value::Endpoint(RoleId(0))),
         ),
-        (
-            "evidence in a constant",
-            constant(Value::record(vec![Value::Unit, Value::Evidence(0)])),
-        ),
-        (
-            "a number twice",
-            one_role(1, vec![branch(vec![(0, Pc(0)), (0, Pc(0))])]),
-        ),
-        ("an offer without arms", {
-            let (chan, selector) = (Reg(0), Reg(0));
-            let arms: Vec<Arm> = vec![];
-            one_role(
-                1,
-                vec![Instruction::Offer {
-                    chan,
-                    selector,
-                    arms,
-                }],
-            )
-        }),
+        ("evidence in a constant", constant(evidence)),
+        ("a number twice", one_role(1, vec![branch])),
+        ("an offer without arms", one_role(1, vec![offer])),
         ("no registers", one_role(0, vec![HALT])),
         (
             "the last instruction continues",

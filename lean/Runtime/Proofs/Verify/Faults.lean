@@ -1,7 +1,6 @@
 module
 
 public import Runtime.Proofs.Verify.Placed
-public import Runtime.Proofs.Safety.Moves
 
 @[expose] public section
 
@@ -53,6 +52,11 @@ theorem admit_error {cx : Context} {v : Value} {sort : Nat} {e : Fault}
   split at h
   · cases h
   · cases h; exact ⟨_, _, rfl⟩
+
+theorem branchFor_found {label : Nat} {ts : List Transition} {t : Transition}
+    (h : branchFor label ts = some t) : t ∈ ts ∧ t.label = label := by
+  rw [branchFor_eq] at h
+  exact ⟨List.mem_of_find?_eq_some h, by simpa using List.find?_some h⟩
 
 theorem armFor_some {label : Nat} {arms : List Arm} {arm : Arm} (h : armFor label arms = some arm) :
     arm ∈ arms ∧ arm.label = label := by
@@ -194,7 +198,7 @@ theorem receive_fault (closed : ClosedFrames i.image frames) (loaded : i.edges =
     split at h
     · cases h; exact .inl ⟨_, _, _, rfl⟩
     · rename_i t ht
-      obtain ⟨mem, same⟩ := branchFor_some ht
+      obtain ⟨mem, same⟩ := branchFor_found ht
       obtain ⟨target, hn⟩ := handled t mem
       rw [← same, hn] at h
       simp only [bind_error] at h

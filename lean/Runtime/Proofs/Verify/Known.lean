@@ -149,8 +149,8 @@ theorem fieldsOf_imp {holds : Nat → Nat → Bool}
   | _ :: _, [], _ :: _, len, _, _ => by simp at len
   | _ :: _, _ :: _, [], len, _, _ => by simp at len
 
-theorem hasNumber_iff {n : Nat} {ns : List Nat} : hasNumber n ns = true ↔ n ∈ ns := by
-  simp [hasNumber]
+theorem numberIn_iff {n : Nat} {ns : List Nat} : numberIn n ns = true ↔ n ∈ ns := by
+  simp [numberIn]
 
 /-- `included` compares sorts by their values. -/
 theorem included_sound : ∀ (depth a b : Nat) (v : Value), included sorts depth a b = true →
@@ -192,7 +192,7 @@ theorem included_sound : ∀ (depth a b : Nat) (v : Value), included sorts depth
           · obtain ⟨n, e, _⟩ := (isOf_arm hx).mp hv
             exact (isOf_nat hy).mpr ⟨n, e⟩
           · obtain ⟨n, e, mem⟩ := (isOf_arm hx).mp hv
-            simp only [every_eq, List.all_eq_true, hasNumber_iff] at h
+            simp only [every_eq, List.all_eq_true, numberIn_iff] at h
             exact (isOf_arm hy).mpr ⟨n, e, h n mem⟩
           · exact (isOf_bytes hy).mpr ((isOf_foreign hx).mp hv)
           · exact (isOf_foreign hy).mpr ((isOf_bytes hx).mp hv)

@@ -1,7 +1,6 @@
 module
 
 public import Runtime.Proofs.Verify.Preserved
-public import Runtime.Proofs.Scheduler.Asks
 
 @[expose] public section
 
@@ -226,6 +225,16 @@ theorem effectOf_mem {number : Nat} {effects : List Effect} {e : Effect}
     · obtain ⟨mem, e⟩ := ih h
       exact ⟨List.mem_cons_of_mem _ mem, e⟩
 
+theorem withoutEffect_sub (number : Nat) (effects : List Effect) :
+    (withoutEffect number effects).Sublist effects := by
+  induction effects with
+  | nil => exact .slnil
+  | cons x xs ih =>
+    simp only [withoutEffect]
+    split
+    · exact List.sublist_cons_self ..
+    · exact ih.cons₂ x
+
 theorem withoutEffect_other {number : Nat} {effects : List Effect}
     (ordered : effects.Pairwise (fun a b => a.number < b.number)) :
     ∀ e ∈ withoutEffect number effects, e.number ≠ number := by
@@ -252,7 +261,7 @@ theorem withoutEffect_other {number : Nat} {effects : List Effect}
 theorem Waits.without (h : Waits i s) {e : Effect} (mem : e ∈ s.effects) :
     Waits i { s with effects := withoutEffect e.number s.effects } ∧
       ∀ e' ∈ withoutEffect e.number s.effects, e'.coroutine ≠ e.coroutine := by
-  have sub := withoutEffect_sublist e.number s.effects
+  have sub := withoutEffect_sub e.number s.effects
   refine ⟨⟨fun e' he => h.waiting e' (sub.subset he), h.ordered.sublist sub,
     fun e' he => h.below e' (sub.subset he)⟩, ?_⟩
   intro e' he same

@@ -155,7 +155,7 @@ theorem Seated.set (h : Seated i frames s) {who : Nat} {x : Coroutine}
   · exact h.placed k c hc
 
 /-- Waking changes at most a status. -/
-theorem wake_keeps_place {endpoints : List Endpoint} {coroutines : List Coroutine} {peer k : Nat} {on : On}
+theorem wake_position {endpoints : List Endpoint} {coroutines : List Coroutine} {peer k : Nat} {on : On}
     {c : Coroutine} (h : (wake endpoints coroutines peer on).1[k]? = some c) :
     ∃ old, coroutines[k]? = some old ∧ c.program = old.program ∧ c.pc = old.pc ∧
       c.registers = old.registers := by
@@ -193,7 +193,7 @@ theorem Seated.message (h : Seated i frames s) {who edge peer state : Nat} {on :
     simpa using h.edges
   · intro k c hc
     rw [coroutines] at hc
-    obtain ⟨old, ho, hp, hpc, hr⟩ := wake_keeps_place hc
+    obtain ⟨old, ho, hp, hpc, hr⟩ := wake_position hc
     rw [endpoints]
     rw [List.getElem?_set] at ho
     split at ho

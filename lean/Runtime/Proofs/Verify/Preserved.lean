@@ -99,7 +99,7 @@ theorem heard_seated (closed : ClosedFrames i.image frames) (loaded : i.edges = 
     obtain ⟨same, role, ⟨state, endpoint⟩, has, hbr⟩ :=
       speaks_match closed loaded holds acts speaks ok
     rw [hbr] at branch
-    obtain ⟨mem, label⟩ := branchFor_some branch
+    obtain ⟨mem, label⟩ := branchFor_found branch
     refine seated.message (who := who) (state := t.next)
       (x := { c with pc := target, registers := c.registers.set dst parcel.payload }) ?_ rfl rfl
       (placed _ t target _ mem (by rw [label]; exact goes) sorted (acts_moved has same t.next))

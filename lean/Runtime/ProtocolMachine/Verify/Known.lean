@@ -75,7 +75,7 @@ def sortIncluded (holds : Nat → Nat → Bool) : PayloadSort → PayloadSort �
   | .enum _ xs, .enum _ ys => Nat.ble (len xs) (len ys)
   | .enum _ _, .nat => true
   | .arm _, .nat => true
-  | .arm xs, .arm ys => every (fun x => hasNumber x ys) xs
+  | .arm xs, .arm ys => every (fun x => numberIn x ys) xs
   | .foreign _, .bytes => true
   | .bytes, .foreign _ => true
   | .foreign _, .foreign _ => true

@@ -62,12 +62,12 @@ def distinctNames : List Bytes → Bool
     | false => distinctNames xs
 
 /-- Whether a number occurs in a list. -/
-@[noinline] def hasNumber (n : Nat) (ns : List Nat) : Bool := some? (fun m => Nat.beq m n) ns
+@[noinline] def numberIn (n : Nat) (ns : List Nat) : Bool := some? (fun m => Nat.beq m n) ns
 
 /-- Whether no number occurs twice. -/
 def distinctNumbers : List Nat → Bool
   | [] => true
-  | n :: ns => match hasNumber n ns with
+  | n :: ns => match numberIn n ns with
     | true => false
     | false => distinctNumbers ns
 

@@ -100,7 +100,7 @@ def armNumbers (image : CodeImage) (f : Frame) (selector : Nat) (arms : List Arm
   | none => .error .notTotal
   | some numbers => do
     require (Nat.beq (len numbers) (len arms)) .notTotal
-    require (every (fun a => hasNumber a.label numbers) arms) .notTotal
+    require (every (fun a => numberIn a.label numbers) arms) .notTotal
     require (every (fun n => match armFor n arms with | some _ => true | none => false) numbers)
       .notTotal
 
