@@ -150,6 +150,6 @@ theorem smaller_unsafe : ¬ SafeIfAdmitted admitsSmaller := by
 /-- The hypotheses of `judged_admission` hold for the bytes of `talk` and its certificate. -/
 example : judge (encImage talk []) talksBytes = .examined .accepted ∧
     judgeCoverage (encImage talk []) talksBytes = some (.atLeast 1) ∧
-    (Coverage.atLeast 1).admit 64 = .ok { way := .room, coverage := .atLeast 1 } := ⟨by decide, by decide, rfl⟩
+    Coverage.admit (.atLeast 1) 64 = .ok { way := .room, coverage := .atLeast 1 } := ⟨by decide, by decide, rfl⟩
 
 end Antiphon.Tests.Admission

@@ -1,5 +1,6 @@
 module
 
+public import Runtime.Tests.Headlines.Admission
 public import Runtime.Tests.Headlines.Runs
 public import Runtime.Tests.Headlines.Static
 

@@ -81,7 +81,6 @@ example := @certified_safe_larger_buffers
 example := @certified_sessions_safe_larger_buffers
 example := @admitRun_iff
 example := @admitted_sessions_safe
-example := @judged_admission
 
 /-! Replay: replaying a recording reproduces the run, and an accepted recording has only requests
 that the machine issues. -/
