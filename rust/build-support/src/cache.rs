@@ -235,6 +235,8 @@ impl Cache {
                     self.trim()?;
                     return Ok(entry);
                 }
+                // Another process may have removed the other entry since.
+                Err(error) if error.kind() == std::io::ErrorKind::DirectoryNotEmpty => {}
                 Err(_) if path.exists() => {}
                 Err(error) => return Err(Problem::file(&path)(error)),
             }
