@@ -6,8 +6,6 @@
 #![allow(clippy::print_stdout, reason = "a successful run prints its figures")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::thread::{self, ScopedJoinHandle};
 use std::time::Instant;
@@ -18,13 +16,12 @@ use antiphon_bridge::random;
 use antiphon_bridge::scope::Part;
 use antiphon_codec::{Decoder, Encoder};
 use antiphon_language::safety::Limits;
-use antiphon_language::source::Source;
-use antiphon_language::{LoadError, Loader, compile_source};
 use antiphon_machine::safety::{CERTIFICATE_LEN_MAX, NO_LABEL, SafetyCertificate};
 use antiphon_machine::{Canonical, CodeImage, VerifiedImage, sample};
 
 mod common;
 
+use common::project::protocols;
 use common::{CERTIFICATE, Kept, oracle};
 
 /// The number of random images that are certified and judged.
@@ -42,10 +39,6 @@ const CROSSED_ONE_IN: usize = 40;
 /// The most input of one process, whose memory grows with what it has read.
 const BYTES_PER_PROCESS: usize = 1 << 20;
 const CLAIMS_PER_PROCESS: usize = 1_000;
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
 
 /// An image with the certificate that was made for it.
 struct Certified {
@@ -74,59 +67,14 @@ impl Certified {
     }
 }
 
-/// Loads modules from the folder of a file, or from the fixtures.
-struct SiblingLoader(PathBuf);
-
-impl Loader for SiblingLoader {
-    fn load(&self, module: &str) -> Result<Source, LoadError> {
-        let name = module.replace('.', "/");
-        for folder in [&self.0, &root().join("fixtures/language/modules")] {
-            for extension in ["anti", "scr"] {
-                let path = folder.join(&name).with_extension(extension);
-                if let Ok(text) = fs::read_to_string(path) {
-                    return Ok(Source::new(module, &text));
-                }
-            }
-        }
-        Err(LoadError::NotFound { looked: vec![name] })
-    }
-}
-
 /// Every protocol of the project, with the certificate from its compilation.
 fn project_protocols() -> Vec<Certified> {
-    let folders = [
-        "fixtures/language/ok",
-        "docs/examples",
-        "rust/guest/protocols",
-        "rust/cli/tests/data",
-    ];
     let (mut made, mut uncertified) = (Vec::new(), Vec::new());
-    for folder in folders {
-        let folder = root().join(folder);
-        let entries = fs::read_dir(&folder).expect("the folder exists");
-        let mut paths: Vec<_> = entries
-            .map(|entry| entry.expect("the file can be read").path())
-            .collect();
-        paths.retain(|path| path.extension().is_some_and(|e| e == "anti" || e == "scr"));
-        paths.sort();
-        for path in paths {
-            let text = fs::read_to_string(&path).expect("the file can be read");
-            let file = path.file_name().unwrap_or_default().to_string_lossy();
-            let built = compile_source(
-                Source::new(&file, &text),
-                &SiblingLoader(folder.clone()),
-                &Limits::default(),
-            );
-            let built = built.unwrap_or_else(|report| panic!("{file}: {report}"));
-            for (protocol, compiled) in built.protocols {
-                let name = format!("{file}: {}", protocol.name());
-                match compiled.certificate {
-                    Some(certificate) => {
-                        made.push(Certified::new(name, &compiled.image, &certificate));
-                    }
-                    None => uncertified.push(name),
-                }
-            }
+    for (file, protocol, compiled) in protocols() {
+        let name = format!("{file}: {}", protocol.name());
+        match compiled.certificate {
+            Some(certificate) => made.push(Certified::new(name, &compiled.image, &certificate)),
+            None => uncertified.push(name),
         }
     }
     println!("too large to be certified: {uncertified:?}");

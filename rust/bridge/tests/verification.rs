@@ -4,21 +4,17 @@
 #![allow(clippy::print_stdout, reason = "a successful run prints its figures")]
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::fs;
-use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use antiphon_bridge::answers::output_digest;
 use antiphon_bridge::scope::Part;
 use antiphon_bridge::verification::{KINDS, VERIFIED, edges, verdict};
 use antiphon_bridge::{hand, random, waves};
-use antiphon_language::safety::Limits;
-use antiphon_language::source::Source;
-use antiphon_language::{LoadError, Loader, compile_source};
 use antiphon_machine::{Canonical, CodeImage, sample};
 
 mod common;
 
+use common::project::{protocols, root};
 use common::{Kept, VERIFICATION, oracle, recordings, regressions};
 
 /// The random cases whose images are verified, and the images that each image is changed into.
@@ -30,57 +26,6 @@ const SMALL: usize = 4_096;
 
 /// The small-scope images are many and alike, so one in this number is verified.
 const SCOPE_ONE_IN: usize = 8;
-
-fn root() -> PathBuf {
-    Path::new(env!("CARGO_MANIFEST_DIR")).join("../..")
-}
-
-/// Loads modules from the folder of a file, or from the fixtures.
-struct SiblingLoader(PathBuf);
-
-impl Loader for SiblingLoader {
-    fn load(&self, module: &str) -> Result<Source, LoadError> {
-        let name = module.replace('.', "/");
-        for folder in [&self.0, &root().join("fixtures/language/modules")] {
-            for extension in ["anti", "scr"] {
-                let path = folder.join(&name).with_extension(extension);
-                if let Ok(text) = fs::read_to_string(path) {
-                    return Ok(Source::new(module, &text));
-                }
-            }
-        }
-        Err(LoadError::NotFound { looked: vec![name] })
-    }
-}
-
-/// The image of every protocol of the project.
-fn project_images() -> Vec<CodeImage> {
-    let mut made = Vec::new();
-    for folder in [
-        "fixtures/language/ok",
-        "docs/examples",
-        "rust/guest/protocols",
-        "rust/cli/tests/data",
-    ] {
-        let folder = root().join(folder);
-        let entries = fs::read_dir(&folder).expect("the folder exists");
-        let mut paths: Vec<_> = entries
-            .map(|entry| entry.expect("the file can be read").path())
-            .collect();
-        paths.retain(|path| path.extension().is_some_and(|e| e == "anti" || e == "scr"));
-        paths.sort();
-        for path in paths {
-            let text = fs::read_to_string(&path).expect("the file can be read");
-            let file = path.file_name().unwrap_or_default().to_string_lossy();
-            let loader = SiblingLoader(folder.clone());
-            let built = compile_source(Source::new(&file, &text), &loader, &Limits::default());
-            let built = built.unwrap_or_else(|report| panic!("{file}: {report}"));
-            let images = built.protocols.into_iter();
-            made.extend(images.map(|(_, compiled)| compiled.image));
-        }
-    }
-    made
-}
 
 /// The images of a part, each once, with its name.
 #[derive(Default)]
@@ -120,11 +65,11 @@ fn images() -> Images {
     ];
     let samples = samples.iter();
     samples.for_each(|image| images.add("sample", image.image()));
-    let project = project_images();
+    let project = protocols();
     assert!(project.len() > 100, "only {} protocols", project.len());
     project
         .iter()
-        .for_each(|image| images.add("protocol", image));
+        .for_each(|(_, _, compiled)| images.add("protocol", &compiled.image));
     let scope = Part::ALL.into_iter().flat_map(Part::cases);
     let parts = [
         ("hand-meant", hand::cases()),

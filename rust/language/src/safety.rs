@@ -76,31 +76,8 @@ pub struct Violation {
 /// The kinds of violation.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum ViolationKind {
-    /// A role expects other labels than the next message's.
-    Reception {
-        /// The receiver.
-        role: RoleId,
-        /// The sender.
-        from: RoleId,
-        /// The next message's label.
-        got: LabelId,
-        /// The labels that the receiver expects.
-        expected: Vec<LabelId>,
-    },
-    /// A message to a role that is done remains unread.
-    Orphan {
-        /// The sender.
-        from: RoleId,
-        /// The role that is done.
-        to: RoleId,
-        /// The message's label.
-        label: LabelId,
-    },
-    /// No role can move, and not all are done.
-    Deadlock {
-        /// The roles that are not done.
-        waiting: Vec<Waiting>,
-    },
+    /// The trace ends in a bad configuration.
+    Bad(BadConfiguration),
     /// Whatever happens next, a role that is not done never moves again.
     NoProgress {
         /// The role and what it waits for.
@@ -115,28 +92,6 @@ pub enum ViolationKind {
         /// The message's label.
         label: LabelId,
     },
-}
-
-impl From<BadConfiguration> for ViolationKind {
-    fn from(bad: BadConfiguration) -> ViolationKind {
-        match bad {
-            BadConfiguration::Reception {
-                role,
-                from,
-                got,
-                expected,
-            } => ViolationKind::Reception {
-                role,
-                from,
-                got,
-                expected,
-            },
-            BadConfiguration::Orphan { from, to, label } => {
-                ViolationKind::Orphan { from, to, label }
-            }
-            BadConfiguration::Deadlock { waiting } => ViolationKind::Deadlock { waiting },
-        }
-    }
 }
 
 /// Explores the automata together; `automata[r]` is role `r`'s. All must be well formed.
@@ -221,7 +176,7 @@ impl<'s> Exploration<'s> {
             }
             match self.system.steps(&self.rows[current]) {
                 Ok(steps) => self.follow(current, steps),
-                Err(bad) => return self.violation(current, bad.into()),
+                Err(bad) => return self.violation(current, ViolationKind::Bad(bad)),
             }
             current += 1;
         }

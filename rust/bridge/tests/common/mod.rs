@@ -6,6 +6,8 @@
     reason = "a successful run prints its figures; each test uses a part of this module"
 )]
 
+pub(crate) mod project;
+
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Instant;

@@ -8,7 +8,8 @@ use serde_json::Value as Json;
 
 use crate::common::{ProgramOutput, TestDir};
 
-/// The explored configurations of an image, as a certificate for these buffers.
+/// The explored configurations of an image, as a certificate for these buffers. The compiler makes
+/// none for the image below, in which a message is never received.
 fn explored(image: &VerifiedImage, buffer: u8) -> SafetyCertificate {
     let system = System::of_image(image, buffer);
     let (mut rows, mut current) = (vec![system.start()], 0);

@@ -1,7 +1,7 @@
 //! Safety results as diagnostics.
 
 use antiphon_machine::RoleId;
-use antiphon_machine::safety::{Move, Waiting};
+use antiphon_machine::safety::{BadConfiguration, Move, Waiting};
 
 use crate::automaton::Names;
 use crate::diagnostic::{Code, Diagnostic};
@@ -46,7 +46,7 @@ impl Violation {
         for (number, step) in self.trace.iter().enumerate().skip(skipped) {
             lines.push(format!("{}. {}", number + 1, move_text(*step, &names)));
         }
-        if let ViolationKind::Deadlock { waiting } = &self.kind {
+        if let ViolationKind::Bad(BadConfiguration::Deadlock { waiting }) = &self.kind {
             lines.extend(waiting.iter().map(|waiting| waiting_text(*waiting, &names)));
         }
         if !lines.is_empty() {
@@ -60,9 +60,13 @@ impl Violation {
 impl ViolationKind {
     fn code(&self) -> (Code, Option<RoleId>) {
         match self {
-            ViolationKind::Reception { role, .. } => (Code::ReceptionError, Some(*role)),
-            ViolationKind::Orphan { to, .. } => (Code::OrphanMessage, Some(*to)),
-            ViolationKind::Deadlock { .. } => (Code::Deadlock, None),
+            ViolationKind::Bad(BadConfiguration::Reception { role, .. }) => {
+                (Code::ReceptionError, Some(*role))
+            }
+            ViolationKind::Bad(BadConfiguration::Orphan { to, .. }) => {
+                (Code::OrphanMessage, Some(*to))
+            }
+            ViolationKind::Bad(BadConfiguration::Deadlock { .. }) => (Code::Deadlock, None),
             ViolationKind::NoProgress { waiting } => (Code::NoProgress, Some(waiting.role)),
             ViolationKind::NeverReceived { to, .. } => (Code::NeverReceived, Some(*to)),
         }
@@ -70,33 +74,7 @@ impl ViolationKind {
 
     fn text(&self, names: &Names) -> String {
         match self {
-            ViolationKind::Reception {
-                role,
-                from,
-                got,
-                expected,
-            } => {
-                let expected: Vec<_> = expected
-                    .iter()
-                    .map(|label| format!("`{}`", names.label(*label)))
-                    .collect();
-                format!(
-                    "role `{}` can receive `{}` from `{}` when it expects {}",
-                    names.role(*role),
-                    names.label(*got),
-                    names.role(*from),
-                    expected.join(" or ")
-                )
-            }
-            ViolationKind::Orphan { from, to, label } => format!(
-                "role `{}` can finish while `{}` from `{}` is still unread",
-                names.role(*to),
-                names.label(*label),
-                names.role(*from)
-            ),
-            ViolationKind::Deadlock { .. } => {
-                "deadlock: the roles can end up waiting for each other".into()
-            }
+            ViolationKind::Bad(bad) => bad_text(bad, names),
             ViolationKind::NoProgress { waiting } => {
                 format!(
                     "it can happen that {} forever",
@@ -109,6 +87,38 @@ impl ViolationKind {
                 names.label(*label),
                 names.role(*from)
             ),
+        }
+    }
+}
+
+fn bad_text(bad: &BadConfiguration, names: &Names) -> String {
+    match bad {
+        BadConfiguration::Reception {
+            role,
+            from,
+            got,
+            expected,
+        } => {
+            let expected: Vec<_> = expected
+                .iter()
+                .map(|label| format!("`{}`", names.label(*label)))
+                .collect();
+            format!(
+                "role `{}` can receive `{}` from `{}` when it expects {}",
+                names.role(*role),
+                names.label(*got),
+                names.role(*from),
+                expected.join(" or ")
+            )
+        }
+        BadConfiguration::Orphan { from, to, label } => format!(
+            "role `{}` can finish while `{}` from `{}` is still unread",
+            names.role(*to),
+            names.label(*label),
+            names.role(*from)
+        ),
+        BadConfiguration::Deadlock { .. } => {
+            "deadlock: the roles can end up waiting for each other".into()
         }
     }
 }

@@ -1,7 +1,9 @@
 //! Tests with hand-written automata: projection produces almost none that are unsafe.
 
 use antiphon_machine::Automaton;
-use antiphon_machine::safety::{CertificateError, Coverage, Move, SafetyCertificate, System};
+use antiphon_machine::safety::{
+    BadConfiguration, CertificateError, Coverage, Move, SafetyCertificate, System,
+};
 
 use super::{Limits, Safety, ViolationKind, explore};
 use crate::automaton::{LocalAutomaton, Names};
@@ -99,7 +101,7 @@ fn reports_an_unexpected_message() {
     let sender = "automaton A\n0 send B\n  x() -> 1\n  y() -> 1\n1 end\n";
     let receiver = "automaton B\n0 recv A\n  x() -> 1\n1 end\n";
     insta::assert_snapshot!(violation(&[sender, receiver]), @"
-    Reception { role: RoleId(1), from: RoleId(0), got: LabelId(1), expected: [LabelId(0)] }
+    Bad(Reception { role: RoleId(1), from: RoleId(0), got: LabelId(1), expected: [LabelId(0)] })
     after [A!y B]
     ");
 }
@@ -111,9 +113,9 @@ fn reports_two_roles_that_wait_for_each_other() {
     let b = "automaton B\n0 recv A\n  y() -> 1\n1 send A\n  x() -> 2\n2 end\n";
     let c = "automaton C\n0 recv A\n  z() -> 1\n1 end\n";
     insta::assert_snapshot!(violation(&[a, b, c]), @"
-    Deadlock { waiting: [
+    Bad(Deadlock { waiting: [
       Waiting { role: RoleId(0), peer: RoleId(1), for_room: false },
-      Waiting { role: RoleId(1), peer: RoleId(0), for_room: false }] }
+      Waiting { role: RoleId(1), peer: RoleId(0), for_room: false }] })
     after [A!z C, C?z A]
     ");
 }
@@ -123,7 +125,7 @@ fn reports_a_message_to_a_role_that_is_done() {
     let a = "automaton A\n0 send B\n  x() -> 1\n1 send B\n  y() -> 2\n2 end\n";
     let b = "automaton B\n0 recv A\n  x() -> 1\n1 end\n";
     insta::assert_snapshot!(violation(&[a, b]), @"
-    Orphan { from: RoleId(0), to: RoleId(1), label: LabelId(1) }
+    Bad(Orphan { from: RoleId(0), to: RoleId(1), label: LabelId(1) })
     after [A!x B, A!y B, B?x A]
     ");
 }
@@ -173,7 +175,10 @@ fn buffers_grow_when_a_full_buffer_causes_a_violation() {
         panic!("three messages do not fit into a buffer of two");
     };
     assert!(
-        matches!(found.kind, ViolationKind::Deadlock { .. }),
+        matches!(
+            found.kind,
+            ViolationKind::Bad(BadConfiguration::Deadlock { .. })
+        ),
         "{found:?}"
     );
     assert_eq!(certificate(&[&a, &b], &Limits::default()).buffer_bound(), 4);

@@ -260,6 +260,11 @@ fn long_prefixes(width: u64, count: u64, stated: u64) -> Vec<u8> {
         number(&mut rows, width - 1);
         number(&mut rows, row + 1);
     }
+    encoded(width, stated, &rows)
+}
+
+/// The bytes of a certificate for buffers of two messages.
+fn encoded(width: u64, count: u64, rows: &[u8]) -> Vec<u8> {
     let mut bytes = vec![];
     let mut encoder = Encoder::new(&mut bytes);
     encoder
@@ -267,8 +272,8 @@ fn long_prefixes(width: u64, count: u64, stated: u64) -> Vec<u8> {
         .uint(1)
         .uint(2)
         .uint(width)
-        .uint(stated)
-        .bytes(&rows);
+        .uint(count)
+        .bytes(rows);
     bytes
 }
 
@@ -303,28 +308,12 @@ fn a_certificate_that_would_take_much_memory_is_refused() {
     });
     assert!(counted.bytes_max < 4 << 20, "{counted:?}");
     for (count, width) in [(u64::MAX, 2), (2, u64::MAX), (1 << 32, 1 << 32)] {
-        let mut bytes = vec![];
-        let mut encoder = Encoder::new(&mut bytes);
-        encoder
-            .array(5)
-            .uint(1)
-            .uint(2)
-            .uint(width)
-            .uint(count)
-            .bytes(&[0, 1, 1]);
+        let bytes = encoded(width, count, &[0, 1, 1]);
         let refused = SafetyCertificate::decode(&bytes);
         assert_eq!(refused, Err(CertificateError::TooLarge { count, width }));
     }
     for (count, width) in [(u64::MAX, 0), (2, 0)] {
-        let mut bytes = vec![];
-        let mut encoder = Encoder::new(&mut bytes);
-        encoder
-            .array(5)
-            .uint(1)
-            .uint(2)
-            .uint(width)
-            .uint(count)
-            .bytes(&[0, 0]);
+        let bytes = encoded(width, count, &[0, 0]);
         let refused = SafetyCertificate::decode(&bytes);
         assert_eq!(refused, Err(CertificateError::Malformed { index: 1 }));
     }
